@@ -1,0 +1,1 @@
+"""Prompt experiments in a notebook: one client, hard budgets, every call logged, and honest statistics."""

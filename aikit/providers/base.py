@@ -1,0 +1,114 @@
+"""A provider: what every adapter offers, and what the ones here share."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
+
+from aikit.events import Event
+from aikit.messages import Completion, GenerationOptions, Message, ProviderCapabilities, TokenCount, as_messages
+
+if TYPE_CHECKING:
+    from aikit.config import ProviderConfig
+    from aikit.prices import Price
+
+__all__ = ["Adapter", "LLMProvider", "OnResponse"]
+
+OnResponse = Callable[[int, Mapping[str, str]], None]
+"""Called with the status and the headers (names in lower case) of a response, as soon as they are there."""
+
+Prompt = str | Sequence[Message]
+
+
+@runtime_checkable
+class LLMProvider(Protocol):
+    """Anything that answers prompts: an adapter, or a provider made of providers."""
+
+    name: str
+
+    def generate_stream(self, prompt: Prompt, options: GenerationOptions) -> AsyncIterator[Event]:
+        """Yield the answer's events, the last of them `Finished`; raise a `ProviderError` where there is none."""
+        ...
+
+    async def generate_completion(self, prompt: Prompt, options: GenerationOptions) -> Completion:
+        """Return the whole answer."""
+        ...
+
+    def estimate_cost(self, prompt: Prompt, options: GenerationOptions) -> Decimal | None:
+        """Return an upper bound of the cost in US dollars, None without a price; no I/O."""
+        ...
+
+    def get_capabilities(self, model: str | None = None) -> ProviderCapabilities:
+        """Return what the model can do, as far as it is known."""
+        ...
+
+    async def count_tokens(self, prompt: Prompt, options: GenerationOptions) -> TokenCount:
+        """Return how many tokens the prompt has, and how sure that is."""
+        ...
+
+
+class Adapter:
+    """One provider's adapter, bound to a model and a key; making one opens nothing.
+
+    A copy made by `bound` shares the client and its connections with the one it was made from.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, config: ProviderConfig, *, name: str, model: str = "", key: str | None = None) -> None:
+        self.config = config
+        self.name = name
+        self.model = model
+        self.key = key
+        self.price: Price | None = None
+        """The model's price; None when not known. Set by whoever has the price book."""
+        self.on_response: OnResponse | None = None
+
+    def bound(self, *, model: str | None = None, key: str | None = None) -> Self:
+        """Return a copy for another model or key that shares this one's client."""
+        other = copy.copy(self)
+        if model is not None:
+            other.model = model
+        if key is not None:
+            other.key = key
+        return other
+
+    async def ready(self) -> None:
+        """Import what the first call would import, and connect where that is free."""
+
+    async def close(self) -> None:
+        """Close the client and its connections."""
+
+    @abstractmethod
+    def generate_stream(self, prompt: Prompt, options: GenerationOptions) -> AsyncIterator[Event]:
+        """Yield the answer's events; see `LLMProvider`."""
+        raise NotImplementedError
+
+    @abstractmethod
+    async def generate_completion(self, prompt: Prompt, options: GenerationOptions) -> Completion:
+        """Return the whole answer; see `LLMProvider`."""
+        raise NotImplementedError
+
+    def estimate_cost(self, prompt: Prompt, options: GenerationOptions) -> Decimal | None:
+        """Return counted input at the dearest rate plus the longest answer, in US dollars; None without a price."""
+        from aikit import prices, tokens
+
+        if self.price is None:
+            return None
+        count = tokens.count(as_messages(prompt), options, provider=self.name, model=self.model)
+        longest = self.get_capabilities().max_output_tokens
+        return prices.dollars(self.price.upper(tokens.upper(count), prices.longest_answer(options.max_tokens, longest)))
+
+    @abstractmethod
+    def get_capabilities(self, model: str | None = None) -> ProviderCapabilities:
+        """Return what the model can do; see `LLMProvider`."""
+        raise NotImplementedError
+
+    async def count_tokens(self, prompt: Prompt, options: GenerationOptions) -> TokenCount:
+        """Return an offline count; adapters with a tokenizer of their own or a free endpoint do better."""
+        from aikit import tokens
+
+        return tokens.count(as_messages(prompt), options, provider=self.name, model=self.model)
