@@ -173,6 +173,10 @@ class ProviderError(AikitError):
         """HTTP status; None where there was none."""
         self.retry_at = retry_at
         """Aware UTC time before which the server asked not to come back; None when it did not say."""
+        self.should_retry: bool | None = None
+        """The server's own word on trying again (`x-should-retry`), or what the fault's nature says; None: unsaid."""
+        self.resume_token = ""
+        """What `resume` of the same adapter takes to go on where the stream broke; empty where it can't."""
 
 
 class AuthenticationFailed(ProviderError):
@@ -247,6 +251,8 @@ class DeadlineExceeded(ProviderError):
     ) -> None:
         super().__init__(message, provider=provider, model=model, status=status, retry_at=retry_at)
         self.which = which
+        self.partial = ""
+        """The text that had been delivered."""
 
 
 class StreamInterrupted(ProviderError):
