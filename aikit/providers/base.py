@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from decimal import Decimal
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
+import msgspec
+
+from aikit.errors import ProtocolError
 from aikit.events import Event
 from aikit.messages import Completion, GenerationOptions, Message, ProviderCapabilities, TokenCount, as_messages
+from aikit.streams import Transcript
 
 if TYPE_CHECKING:
     from aikit.config import ProviderConfig
     from aikit.prices import Price
 
-__all__ = ["Adapter", "LLMProvider", "OnResponse"]
+__all__ = ["Adapter", "LLMProvider", "OnResponse", "json_data"]
 
 OnResponse = Callable[[int, Mapping[str, str]], None]
 """Called with the status and the headers (names in lower case) of a response, as soon as they are there."""
@@ -66,6 +71,8 @@ class Adapter:
         self.price: Price | None = None
         """The model's price; None when not known. Set by whoever has the price book."""
         self.on_response: OnResponse | None = None
+        self.time_left: float | None = None
+        """Seconds that the caller gives the attempt, where that is less than `config.timeouts.total`; else None."""
 
     def bound(self, *, model: str | None = None, key: str | None = None) -> Self:
         """Return a copy for another model or key that shares this one's client."""
@@ -83,14 +90,34 @@ class Adapter:
         """Close the client and its connections."""
 
     @abstractmethod
-    def generate_stream(self, prompt: Prompt, options: GenerationOptions) -> AsyncIterator[Event]:
+    def generate_stream(self, prompt: Prompt, options: GenerationOptions) -> AsyncGenerator[Event, None]:
         """Yield the answer's events; see `LLMProvider`."""
         raise NotImplementedError
 
-    @abstractmethod
     async def generate_completion(self, prompt: Prompt, options: GenerationOptions) -> Completion:
-        """Return the whole answer; see `LLMProvider`."""
-        raise NotImplementedError
+        """Return the whole answer: here the stream read to its end; adapters with a shorter way take it."""
+        transcript = Transcript(started=0.0)
+        async with aclosing(self.generate_stream(prompt, options)) as events:
+            async for event in events:
+                transcript.add(event, 0.0)
+        return self._completion(transcript, options)
+
+    def _completion(self, transcript: Transcript, options: GenerationOptions) -> Completion:
+        end, text = transcript.finished, transcript.text
+        if end is None:
+            raise ProtocolError("the stream ended without its end marker", provider=self.name, model=self.model)
+        return Completion(
+            text=text,
+            data=json_data(text) if options.json_schema is not None else None,
+            tool_calls=transcript.tool_calls(),
+            reasoning="".join(transcript.reasoning),
+            finish_reason=end.finish_reason,
+            usage=end.usage,
+            usage_source=end.usage_source,
+            model=self.model,
+            response_model=end.response_model,
+            provider=self.name,
+        )
 
     def estimate_cost(self, prompt: Prompt, options: GenerationOptions) -> Decimal | None:
         """Return counted input at the dearest rate plus the longest answer, in US dollars; None without a price."""
@@ -112,3 +139,11 @@ class Adapter:
         from aikit import tokens
 
         return tokens.count(as_messages(prompt), options, provider=self.name, model=self.model)
+
+
+def json_data(text: str) -> Any:
+    """Return the value a structured answer holds, None when it is no JSON (cut short, or the model slipped)."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return None
