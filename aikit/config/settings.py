@@ -319,27 +319,11 @@ class Settings(_Table):
             return found
         if name in BUILT_IN:
             return _completed(name, ProviderConfig())
-        known, known_kinds = {*self.providers, *BUILT_IN}, sorted(BUILT_IN)
+        near = did_you_mean(name, {*self.providers, *BUILT_IN})
         configured = ", ".join(sorted(self.providers)) or "none"
         raise UnknownProvider(
-            f"no provider {name!r}{did_you_mean(name, known)}; configured: {configured};"
-            f" built in: {', '.join(known_kinds)}. Another takes [providers.{name}] with a base_url in aikit.toml"
-        )
-
-
-def _completed(cls, providers: dict[str, ProviderConfig]) -> dict[str, ProviderConfig]:
-        return {name: _completed(name, one) for name, one in providers.items()}
-
-    def provider(self, name: str) -> ProviderConfig:
-        """Return a provider's settings: the configured ones, else the built-in's; `UnknownProvider` otherwise."""
-        if (found := self.providers.get(name)) is not None:
-            return found
-        if name in BUILT_IN:
-            return _completed(name, ProviderConfig())
-        known, known_kinds = {*self.providers, *BUILT_IN}, sorted(BUILT_IN)
-        raise UnknownProvider(
-            f"no provider {name!r}{did_you_mean(name, known)}; configured: {configured};"
-            f" built in: {', '.join(sorted(BUILT_IN))}. Another one takes [providers.{name}] with a base_url in aikit.toml"
+            f"no provider {name!r}{near}; configured: {configured}; built in: {', '.join(sorted(BUILT_IN))}."
+            f" Another takes [providers.{name}] with a base_url in aikit.toml"
         )
 
 
