@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aikit.wire.sse import MAX_EVENT, EventTooLong, Frame
+from aikit.wire.sse import MAX_EVENT, EventTooLongError, Frame
 
 __all__ = ["NDJSONDecoder"]
 
@@ -22,7 +22,7 @@ class NDJSONDecoder:
         if b"\n" not in data:
             pending += data
             if len(pending) > MAX_EVENT:
-                raise EventTooLong(f"a line of more than {MAX_EVENT} bytes")
+                raise EventTooLongError(f"a line of more than {MAX_EVENT} bytes")
             return []
         if pending:
             data = bytes(pending) + data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_EVENT", "EventTooLong", "SSEDecoder"]
+__all__ = ["MAX_EVENT", "EventTooLongError", "SSEDecoder"]
 
 MAX_EVENT = 64 * 1024 * 1024
 """Bytes of one event; more is no answer but a fault."""
@@ -13,7 +13,7 @@ Frame = tuple[str, bytes]
 _BOM = b"\xef\xbb\xbf"
 
 
-class EventTooLong(ValueError):
+class EventTooLongError(ValueError):
     """One event has more than `MAX_EVENT` bytes."""
 
 
@@ -80,7 +80,7 @@ class SSEDecoder:
     def _wait(self) -> list[Frame]:
         size = len(self._pending)
         if size > MAX_EVENT:
-            raise EventTooLong(f"an event of more than {MAX_EVENT} bytes")
+            raise EventTooLongError(f"an event of more than {MAX_EVENT} bytes")
         self._searched = size - 1
         return []
 

@@ -16,7 +16,7 @@ def _joined(pair: re.Match[str]) -> str:
 
 
 def without_surrogates(text: str) -> str:
-    """Return `text` with pairs of surrogates joined and lone ones replaced by U+FFFD; what has none comes back as is."""
+    """Return `text` with pairs of surrogates joined and lone ones replaced by U+FFFD."""
     if text.isascii() or _LONE.search(text) is None:
         return text
     return _LONE.sub("\ufffd", _PAIR.sub(_joined, text))

@@ -1,0 +1,380 @@
+"""One exchange with a server: the request goes out under deadlines, the body comes back as events.
+
+Shared by every adapter that speaks HTTP: here are the three deadlines, the terminal check and the release of the
+connection. What the bytes mean is the dialect's business (`aikit.wire`), how the request is sent the adapter's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from aikit.errors import ConnectionFailed, DeadlineExceeded, ProtocolError, ProviderError, StreamInterrupted
+from aikit.events import Event, Finished
+from aikit.messages import Usage
+from aikit.wire.faults import error_of_fault
+from aikit.wire.sse import EventTooLongError, Frame
+from aikit.wire.status import is_json, unexpected
+
+__all__ = ["Deadlines", "Decoder", "Exchange", "Line", "Peer", "Reader", "Response", "Watch", "within"]
+
+DRAIN = 0.25
+"""Seconds that a body may stay open behind its end marker before its connection is closed."""
+GRACE = 2.0
+"""Seconds to wait for the usage behind a text that is complete."""
+PREFIX = 2048
+"""Bytes of a body's beginning that are kept for the error message."""
+
+
+class Response(Protocol):
+    """A response as httpx and httpx2 give it."""
+
+    status_code: int
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    def aiter_bytes(self) -> AsyncIterator[bytes]: ...
+    def aiter_raw(self) -> AsyncIterator[bytes]: ...
+    async def aread(self) -> bytes: ...
+    async def aclose(self) -> None: ...
+
+
+class Decoder(Protocol):
+    """Bytes in, frames out."""
+
+    def feed(self, data: bytes) -> list[Frame]: ...
+    def end(self) -> Frame | None: ...
+
+
+class Reader(Protocol):
+    """A dialect's reader of one streamed answer."""
+
+    parts: list[str]
+    """The text delivered so far."""
+    delivered: bool
+    """Whether anything of an answer was delivered."""
+    ended: bool
+    """The end marker was seen: nothing that matters follows."""
+
+    complete: bool
+    """The text is complete; usage may still follow."""
+    understood: bool
+    """At least one event was one of the dialect's."""
+
+    def feed(self, name: str, data: bytes) -> Sequence[Event]: ...
+    def flush(self) -> Sequence[Event]: ...
+    def whole(self, body: bytes) -> Sequence[Event]: ...
+    def end(self) -> Finished | None: ...
+    def usage_so_far(self) -> Usage | None: ...
+    def resume_token(self) -> str: ...
+
+
+class Line(Protocol):
+    """The client that a response comes over."""
+
+    @property
+    def faults(self) -> tuple[type[BaseException], ...]:
+        """The exceptions by which it reports trouble while a body is read."""
+        ...
+
+    @property
+    def background(self) -> set[asyncio.Task[None]]:
+        """The tasks that see a finished body off."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is spoken to, for the errors' sake."""
+
+    provider: str
+    model: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.model}" if self.model else self.provider
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds that an attempt may take."""
+
+    connect: float = 10.0
+    progress: float = 60.0
+    """Since the last content or usage event; a ping does not count."""
+    total: float = 600.0
+
+
+class Watch:
+    """The progress and total deadlines of one attempt, kept by one timer however many chunks arrive.
+
+    Only time spent waiting for the server counts as lack of progress: a slow consumer is no slow provider.
+    """
+
+    __slots__ = ("_already", "_deadlines", "_loop", "_task", "_timer", "expired", "grace", "last", "until")
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._deadlines = deadlines
+        self._task: asyncio.Task[Any] | None = None
+        self._already = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self.grace: float | None = None
+        """Seconds to wait for what may still follow a finished text; None while it is not finished."""
+        self.expired = ""
+        self.last = self._loop.time()
+        self.until = self.last + deadlines.total
+
+    def wait(self, *, progress: bool) -> None:
+        """Begin to wait for the server; `progress` tells that content came since the last wait."""
+        if progress:
+            self.last = self._loop.time()
+        self._task = task = asyncio.current_task()
+        self._already = task.cancelling() if task is not None else 0
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._limit(), self._look)
+
+    def pause(self) -> None:
+        """Stop waiting: what happens now is the consumer's time."""
+        self._task = None
+
+    def stop(self) -> None:
+        """Take the timer down."""
+        self._task = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def claims(self) -> bool:
+        """Tell whether a cancellation just caught was this watch's own, and no other came with it."""
+        task = asyncio.current_task()
+        return bool(self.expired) and task is not None and task.uncancel() <= self._already
+
+    def error(self, peer: Peer) -> DeadlineExceeded:
+        """Return the error for the deadline that passed."""
+        which = "total" if self.expired == "total" else "progress"
+        seconds = self._deadlines.total if which == "total" else self._deadlines.progress
+        what = "did not finish" if which == "total" else "made no progress"
+        text = f"{peer} {what} within {seconds:g} s"
+        return DeadlineExceeded(text, which=which, provider=peer.provider, model=peer.model)
+
+    def _limit(self) -> float:
+        patience = self._deadlines.progress if self.grace is None else min(self.grace, self._deadlines.progress)
+        return min(self.last + patience, self.until)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._task is None:
+            return
+        limit = self._limit()
+        if self._loop.time() < limit:
+            self._timer = self._loop.call_at(limit, self._look)
+            return
+        self.expired = "total" if limit == self.until else "progress"
+        self._task.cancel()
+
+
+async def within(seconds: float, work: Awaitable[Any], *, peer: Peer) -> Any:
+    """Return what `work` gives; raise `DeadlineExceeded("total")` when it takes longer than `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        pass
+    text = f"{peer} did not finish within {seconds:g} s"
+    raise DeadlineExceeded(text, which="total", provider=peer.provider, model=peer.model)
+
+
+class Exchange:
+    """One streamed answer on its way in.
+
+    `send` opens the response and raises our errors; `connected` gives what it goes over.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[], Awaitable[Response]],
+        *,
+        decoder: Decoder,
+        reader: Reader,
+        deadlines: Deadlines,
+        peer: Peer,
+        connected: Callable[[], Line],
+    ) -> None:
+        self._send = send
+        self._decoder = decoder
+        self._reader = reader
+        self._deadlines = deadlines
+        self._peer = peer
+        self._connected = connected
+        self._watch: Watch
+        self._faults: tuple[type[BaseException], ...] = ()
+        self._response: Response | None = None
+        self._body: AsyncGenerator[bytes, None] | None = None
+        self._error: ProviderError | None = None
+        self._over = False
+        self._progress = True
+        self._seen = b""
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Yield the answer's events, the last of them `Finished`; raise a `ProviderError` where there is none.
+
+        Closing the generator closes the response at once.
+        """
+        self._watch = Watch(self._deadlines)
+        line = self._connected()
+        self._faults = line.faults
+        try:
+            while (batch := await self._next()) is not None:
+                for event in batch:
+                    yield event
+        finally:
+            self._watch.stop()
+            await self._release(line)
+        yield self._finished()
+
+    async def _next(self) -> Sequence[Event] | None:
+        """Return the events of the next read; None when there is nothing more to read."""
+        if self._over:
+            return None
+        self._watch.wait(progress=self._progress)
+        try:
+            if self._body is None:
+                return await self._open()
+            data = await anext(self._body)
+        except StopAsyncIteration:
+            return self._at_the_end()
+        except asyncio.CancelledError:
+            if not self._watch.claims():
+                raise
+            self._error = self._watch.error(self._peer)
+        except ProviderError as told:
+            self._error = told
+        except self._faults as fault:
+            begun = self._response is not None
+            self._error = error_of_fault(fault, provider=self._peer.provider, model=self._peer.model, delivered=begun)
+        else:
+            self._watch.pause()
+            return self._read(data)
+        self._over = True
+        return self._reader.flush()
+
+    async def _open(self) -> Sequence[Event]:
+        self._response = response = await self._send()
+        kind = response.headers.get("content-type", "").lower()
+        encoded = response.headers.get("content-encoding", "identity").lower() not in ("", "identity")
+        body = response.aiter_bytes() if encoded else response.aiter_raw()
+        self._body = cast("AsyncGenerator[bytes, None]", body)
+        if "html" not in kind and not kind.startswith("application/json"):
+            return ()
+        whole = b"".join([data async for data in body])
+        self._over = True
+        if "html" in kind:
+            raise unexpected("answered with a web page", whole, provider=self._peer.provider, model=self._peer.model)
+        return self._reader.whole(whole)
+
+    def _read(self, data: bytes) -> Sequence[Event]:
+        if len(self._seen) < PREFIX:
+            self._seen += data[:PREFIX]
+        events: list[Event] = []
+        reader = self._reader
+        try:
+            for name, payload in self._decoder.feed(data):
+                events += reader.feed(name, payload)
+        except ProviderError as told:
+            self._error = told
+        except EventTooLongError as long:
+            self._error = ProtocolError(
+                f"{self._peer} sent {long}", provider=self._peer.provider, model=self._peer.model
+            )
+        self._progress = bool(events)
+        if reader.ended or self._error is not None:
+            self._over = True
+            events += reader.flush()
+        elif reader.complete:
+            self._watch.grace = GRACE
+        return events
+
+    def _at_the_end(self) -> Sequence[Event]:
+        """Read the last event, should the body have ended without the blank line behind it."""
+        self._over = True
+        events: list[Event] = []
+        last = self._decoder.end()
+        # A last event that is no whole JSON was cut: the terminal check says so, it is no malformed one.
+        if last is not None and is_json(last[1]):
+            try:
+                events += self._reader.feed(*last)
+            except ProviderError as told:
+                self._error = told
+        events += self._reader.flush()
+        return events
+
+    def _finished(self) -> Finished:
+        """Return the end of a whole answer; raise for one that is not."""
+        reader, peer, error = self._reader, self._peer, self._error
+        if (finished := reader.end()) is not None:
+            return finished
+        if error is None:
+            error = self._cut()
+        if isinstance(error, DeadlineExceeded):
+            error.partial = "".join(reader.parts)
+        elif reader.delivered:
+            cause, error = (
+                error,
+                StreamInterrupted(
+                    f"{peer} broke off before the end of its answer: {error}",
+                    partial="".join(reader.parts),
+                    usage=reader.usage_so_far(),
+                    provider=peer.provider,
+                    model=peer.model,
+                    status=error.status,
+                    retry_at=error.retry_at,
+                ),
+            )
+            error.__cause__ = cause
+        error.resume_token = reader.resume_token()
+        raise error
+
+    def _cut(self) -> ProviderError:
+        peer, seen = self._peer, self._seen.strip()
+        if seen and not self._reader.understood:
+            return unexpected("sent no stream of events", seen, provider=peer.provider, model=peer.model)
+        text = f"{peer} ended its answer without an end marker"
+        return ConnectionFailed(text, provider=peer.provider, model=peer.model, sent=True)
+
+    async def _release(self, line: Line) -> None:
+        """Give the connection back, or close it when the body is still open."""
+        response, self._response = self._response, None
+        if response is None:
+            return
+        if self._reader.ended and self._body is not None:
+            task = asyncio.get_running_loop().create_task(_see_off(response, self._body, self._faults))
+            line.background.add(task)
+            task.add_done_callback(line.background.discard)
+            return
+        await _close(response, self._body, self._faults)
+
+
+async def _see_off(
+    response: Response, body: AsyncGenerator[bytes, None], faults: tuple[type[BaseException], ...]
+) -> None:
+    """Read on behind the end marker for a moment, so that the connection can serve again; then close it."""
+    try:
+        with suppress(TimeoutError, *faults):
+            async with asyncio.timeout(DRAIN):
+                async for _ in body:
+                    pass
+    finally:
+        await _close(response, body, faults)
+
+
+async def _close(
+    response: Response, body: AsyncGenerator[bytes, None] | None, faults: tuple[type[BaseException], ...]
+) -> None:
+    with suppress(*faults):
+        await response.aclose()
+    if body is not None:
+        with suppress(*faults):
+            await body.aclose()
