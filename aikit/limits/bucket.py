@@ -1,0 +1,46 @@
+"""A token bucket: how fast a limit may be used up inside its window, and what the server says is left of it."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["BURST", "Bucket"]
+
+BURST = 0.1
+"""Share of a limit that may be used at once; at least one request."""
+
+
+class Bucket:
+    """Fills at `rate` per second up to `capacity`; a need larger than that goes when it is full, and leaves a debt."""
+
+    __slots__ = ("_at", "_level", "capacity", "limit", "rate")
+
+    def __init__(self, limit: float, window: float, *, now: float, burst: float = BURST) -> None:
+        self.limit = limit
+        self.rate = limit / window
+        self.capacity = max(1.0, math.ceil(limit * burst))
+        self._level = self.capacity
+        self._at = now
+
+    def level(self, now: float) -> float:
+        """Return what is in the bucket."""
+        if now > self._at:
+            self._level = min(self.capacity, self._level + (now - self._at) * self.rate)
+            self._at = now
+        return self._level
+
+    def time_for(self, need: float, now: float) -> float:
+        """Return when `need` may be taken; in the past when it may be now."""
+        missing = min(need, self.capacity) - self.level(now)
+        if missing <= 1e-9:  # what rounding loses must not cost a wait
+            return -math.inf
+        return now + missing / self.rate if self.rate > 0 else math.inf
+
+    def take(self, amount: float) -> None:
+        """Take an amount out; a negative one gives it back."""
+        self._level = min(self.capacity, self._level - amount)
+
+    def pace(self, rate: float, now: float) -> None:
+        """Fill at another rate from now on."""
+        self.level(now)
+        self.rate = rate
