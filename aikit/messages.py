@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from aikit import figures
+
 __all__ = [
     "Completion",
     "Estimate",
@@ -189,6 +191,36 @@ class Completion:
     """Seconds from the start of the last attempt's request to its first text; None without text."""
     stitched: bool = False
     """True when the answer was continued, resumed or restarted after an interruption."""
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"{self.text}\n\n{self.summary}"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        # No text/markdown: a trusted notebook would run its scripts and load its images.
+        from aikit import safe_html
+
+        below = f'<div style="opacity:.7;font-size:.9em">{safe_html.escape(self.summary)}</div>'
+        return {"text/plain": safe_html.plain(repr(self)), "text/html": safe_html.markdown(self.text) + below}
+
+    @property
+    def summary(self) -> str:
+        """The figures in one line: `model · 14→212 tokens · $0.0011 · first token 0.21 s · 1.84 s`."""
+        about = "" if self.usage_source == "reported" else f" ({self.usage_source.replace('_', ' ')})"
+        tokens = f"{figures.count(self.usage.input_tokens)}→{figures.count(self.usage.output_tokens)} tokens{about}"
+        parts = [f"{self.provider}:{self.model}", tokens, figures.dollars(self.cost)]
+        if self.time_to_first_token is not None:
+            parts.append(f"first token {figures.seconds(self.time_to_first_token)}")
+        parts.append(figures.seconds(self.duration))
+        if self.finish_reason not in ("stop", "unknown"):
+            parts.append({"length": "cut at max_tokens"}.get(self.finish_reason, self.finish_reason.replace("_", " ")))
+        if self.attempts > 1:
+            parts.append(f"{self.attempts} attempts")
+        if self.stitched:
+            parts.append("stitched")
+        return " · ".join(parts)
 
 
 def as_messages(prompt: str | Sequence[Message], system: str | None = None) -> tuple[Message, ...]:

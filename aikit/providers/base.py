@@ -62,6 +62,10 @@ class Adapter:
     """
 
     kind: ClassVar[str]
+    uses_key: ClassVar[bool] = False
+    """Whether a key is looked for."""
+    needs_model: ClassVar[bool] = True
+    """Whether a target has to name a model."""
 
     def __init__(self, config: ProviderConfig, *, name: str, model: str = "", key: str | None = None) -> None:
         self.config = config
@@ -73,6 +77,11 @@ class Adapter:
         self.on_response: OnResponse | None = None
         self.time_left: float | None = None
         """Seconds that the caller gives the attempt, where that is less than `config.timeouts.total`; else None."""
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a call without a key is refused before it is sent; a server of one's own may need none."""
+        return self.uses_key
 
     def bound(self, *, model: str | None = None, key: str | None = None) -> Self:
         """Return a copy for another model or key that shares this one's client."""
