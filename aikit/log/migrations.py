@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aikit.errors import LogTooNew
-from aikit.log import prompts_store
+from aikit.log import ledger, prompts_store
 
 __all__ = ["SPOOL_MIGRATIONS", "SpoolMigration", "migrate_spool"]
 
@@ -22,6 +22,7 @@ SpoolMigration = tuple[str, Callable[[sqlite3.Connection], None]]
 # not end the transaction: `execute`, not `executescript`.
 SPOOL_MIGRATIONS: list[SpoolMigration] = [
     ("prompts-1", prompts_store.create_tables),
+    ("ledger-1", ledger.create_tables),
 ]
 
 

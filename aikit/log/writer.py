@@ -30,10 +30,15 @@ Encoded = tuple[str, bytes]
 class Operation:
     """A function to run in the writer's next transaction, and the future that waits for it."""
 
-    __slots__ = ("alone", "flushes", "function", "future")
+    __slots__ = ("alone", "flushes", "function", "future", "patient")
 
     def __init__(
-        self, function: Callable[[sqlite3.Connection], Any] | None, *, flushes: bool = False, alone: bool = False
+        self,
+        function: Callable[[sqlite3.Connection], Any] | None,
+        *,
+        flushes: bool = False,
+        alone: bool = False,
+        patient: bool = False,
     ) -> None:
         self.function = function
         self.future: Future[Any] = Future()
@@ -41,6 +46,8 @@ class Operation:
         """It waits for the disk, not for the operating system alone."""
         self.alone = alone
         """It runs after the transaction, under the write lock."""
+        self.patient = patient
+        """Nobody waits for it: it is grouped as rows are."""
 
 
 _Done = tuple[Operation, Any, BaseException | None]
@@ -97,7 +104,11 @@ class Writer:
 
     def submit(self, operation: Operation) -> None:
         self._items.append(operation)
-        self._signals.put(None)
+        if not operation.patient:
+            self._signals.put(None)
+        elif self._sleeping:
+            self._sleeping = False
+            self._signals.put(None)
 
     def waiting(self) -> int:
         """Return how many rows are in memory only."""
@@ -142,7 +153,7 @@ class Writer:
         if not self._items and not self._closing:
             self._signals.get()
         self._sleeping = False
-        if not self._closing and not any(type(item) is Operation for item in tuple(self._items)):
+        if not self._closing and not self._is_awaited():
             self._pause(self.group_seconds)
 
     def _pause(self, seconds: float) -> None:
@@ -153,8 +164,11 @@ class Writer:
                 self._signals.get(timeout=left)
             except Empty:
                 return
-            if any(type(item) is Operation for item in tuple(self._items)):
+            if self._is_awaited():
                 return
+
+    def _is_awaited(self) -> bool:
+        return any(type(item) is Operation and not item.patient for item in tuple(self._items))
 
     def _take(self) -> list[Row | Operation]:
         items = self._items
