@@ -10,21 +10,21 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import httpx2
 
+from aikit.deadlines import Peer
 from aikit.errors import ProtocolError, ProviderError
-from aikit.exchange import Peer
+from aikit.exchange import Outgoing
 from aikit.wire.faults import error_of_fault, is_disconnect
 from aikit.wire.status import error_of
 
-__all__ = ["FAULTS", "KEEP_ALIVE", "Connector", "SDKConnection", "SDKRequest"]
+__all__ = ["FAULTS", "KEEP_ALIVE", "PLACEHOLDER", "Connector", "SDKConnection"]
 
 FAULTS: tuple[type[BaseException], ...] = (
     httpx2.HTTPError,
@@ -37,6 +37,8 @@ KEEP_ALIVE = 30.0
 """Seconds that an idle connection is kept."""
 HOPS = 3
 """Redirects followed within the origin."""
+PLACEHOLDER = "set-by-each-request"
+"""The key that an SDK's client is made with; each request brings its own."""
 
 
 @dataclass(slots=True)
@@ -72,36 +74,23 @@ class Connector(aiohttp.TCPConnector):
         return connection
 
 
-@dataclass(slots=True)
-class SDKRequest:
-    """One request for an SDK's client to send."""
-
-    path: str
-    body: bytes
-    headers: Mapping[str, Any] = field(repr=False)
-    """Authorization and the provider's own headers."""
-    peer: Peer
-    connect: float
-    """Seconds until the connection is there."""
-    secret: str = field(default="", repr=False)
-    """The key, to be struck out of whatever the server quotes of it."""
-    stream: bool = False
-    method: str = "post"
-
-
 class SDKConnection:
     """One SDK client on one event loop: its pool of connections, shared by all models and keys."""
 
-    def __init__(self, client: Any, *, status_error: type[Exception], sdk_error: type[Exception]) -> None:
+    def __init__(self, client: Any, *, sdk: Any) -> None:
         self.client = client
+        sdk_error: type[BaseException] = getattr(sdk, "OpenAIError", None) or sdk.AnthropicError
         self.faults = (sdk_error, *FAULTS)
         """What the client raises when a request does not go through."""
         self.background: set[asyncio.Task[None]] = set()
-        self._status_error = status_error
+        self._status_error: type[Exception] = sdk.APIStatusError
+        self._omit = sdk.Omit()
+        # Where the key goes is the SDK's knowledge: its own headers are the pattern for ours.
+        self._pattern: dict[str, str] = dict(client.auth_headers)
         _observe(client)
 
     async def send(
-        self, request: SDKRequest, *, on_response: Callable[[int, Mapping[str, str]], None] | None
+        self, request: Outgoing, *, on_response: Callable[[int, Mapping[str, str]], None] | None
     ) -> httpx2.Response:
         """Return the response, its body unread when `request.stream`; raise a `ProviderError` for any but a 2xx.
 
@@ -120,8 +109,8 @@ class SDKConnection:
                 return response
             if not (target := _next_hop(response)):
                 body = response.content
-                if request.secret:
-                    body = body.replace(request.secret.encode(), b"[key]")
+                if request.key:
+                    body = body.replace(request.key.encode(), b"[key]")
                 peer = request.peer
                 error = error_of(response.status_code, headers, body, provider=peer.provider, model=peer.model)
                 break
@@ -135,7 +124,11 @@ class SDKConnection:
         await asyncio.gather(*self.background, return_exceptions=True)
         await self.client.close()
 
-    async def _once_fresh(self, request: SDKRequest) -> tuple[httpx2.Response | None, ProviderError | None]:
+    def _credentials(self, key: str) -> dict[str, Any]:
+        pattern = self._pattern.items()
+        return {name: value.replace(PLACEHOLDER, key) if key else self._omit for name, value in pattern}
+
+    async def _once_fresh(self, request: Outgoing) -> tuple[httpx2.Response | None, ProviderError | None]:
         use = _Use()
         token = _USE.set(use)
         try:
@@ -149,13 +142,17 @@ class SDKConnection:
             return response, None
         return None, error_of_fault(fault, provider=request.peer.provider, model=request.peer.model)
 
-    async def _once(self, request: SDKRequest) -> tuple[httpx2.Response | None, BaseException | None]:
-        headers = {**request.headers, "X-Stainless-Raw-Response": "stream"} if request.stream else request.headers
+    async def _once(self, request: Outgoing) -> tuple[httpx2.Response | None, BaseException | None]:
+        headers = {**request.headers, **self._credentials(request.key)}
+        if request.stream:
+            headers["X-Stainless-Raw-Response"] = "stream"
         options: dict[str, Any] = {
             "headers": headers,
             "follow_redirects": False,
             "timeout": httpx2.Timeout(None, connect=request.connect, pool=request.connect),
         }
+        if request.query is not None:
+            options["params"] = request.query
         try:
             if request.method == "get":
                 return await self.client.get(request.path, cast_to=httpx2.Response, options=options), None
@@ -196,31 +193,3 @@ def _observe(client: Any) -> None:
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     transport.client = session
-
-
-class PerLoop:
-    """One thing per running event loop: notebooks run several, and a connection belongs to the loop it was made on."""
-
-    def __init__(self, make: Callable[[], SDKConnection]) -> None:
-        self._make = make
-        self._made: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SDKConnection] = weakref.WeakKeyDictionary()
-
-    def get(self) -> SDKConnection:
-        """Return the running loop's own."""
-        loop = asyncio.get_running_loop()
-        made = self._made.get(loop)
-        if made is None:
-            made = self._made[loop] = self._make()
-        return made
-
-    async def close(self) -> None:
-        """Close them all, each on its own loop; those whose loop has ended are dropped."""
-        here = asyncio.get_running_loop()
-        made = list(self._made.items())
-        self._made.clear()
-        for loop, connection in made:
-            if loop is here:
-                await connection.close()
-            elif loop.is_running():
-                with suppress(RuntimeError):
-                    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(connection.close(), loop))

@@ -7,11 +7,13 @@ connection. What the bytes mean is the dialect's business (`aikit.wire`), how th
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar, cast
 
+from aikit.deadlines import Deadlines, Peer, Watch
 from aikit.errors import ConnectionFailed, DeadlineExceeded, ProtocolError, ProviderError, StreamInterrupted
 from aikit.events import Event, Finished
 from aikit.messages import Usage
@@ -19,7 +21,19 @@ from aikit.wire.faults import error_of_fault
 from aikit.wire.sse import EventTooLongError, Frame
 from aikit.wire.status import is_json, unexpected
 
-__all__ = ["Deadlines", "Decoder", "Exchange", "Line", "Peer", "Reader", "Response", "Watch", "within"]
+__all__ = [
+    "Deadlines",
+    "Decoder",
+    "Exchange",
+    "Line",
+    "Outgoing",
+    "Peer",
+    "PerLoop",
+    "Reader",
+    "Response",
+    "Watch",
+    "within",
+]
 
 DRAIN = 0.25
 """Seconds that a body may stay open behind its end marker before its connection is closed."""
@@ -38,7 +52,8 @@ class Response(Protocol):
     def headers(self) -> Mapping[str, str]: ...
     def aiter_bytes(self) -> AsyncIterator[bytes]: ...
     def aiter_raw(self) -> AsyncIterator[bytes]: ...
-    async def aread(self) -> bytes: ...
+    @property
+    def content(self) -> bytes: ...
     async def aclose(self) -> None: ...
 
 
@@ -85,106 +100,65 @@ class Line(Protocol):
         """The tasks that see a finished body off."""
         ...
 
+    async def send(
+        self, request: Outgoing, *, on_response: Callable[[int, Mapping[str, str]], None] | None
+    ) -> Response:
+        """Return the response; raise a `ProviderError` for any but a 2xx."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Who is spoken to, for the errors' sake."""
-
-    provider: str
-    model: str
-
-    def __str__(self) -> str:
-        return f"{self.provider}:{self.model}" if self.model else self.provider
+    async def close(self) -> None:
+        """Close the client and its connections."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """Seconds that an attempt may take."""
+L = TypeVar("L", bound=Line)
 
+
+@dataclass(slots=True)
+class Outgoing:
+    """One request for a client to send."""
+
+    path: str
+    body: bytes
+    peer: Peer
+    headers: Mapping[str, str] = field(repr=False)
+    """The user's own headers."""
+    key: str = field(default="", repr=False)
+    """The provider's key; empty for none."""
     connect: float = 10.0
-    progress: float = 60.0
-    """Since the last content or usage event; a ping does not count."""
-    total: float = 600.0
+    """Seconds until the connection is there."""
+    stream: bool = False
+    """Leave the body unread."""
+    method: str = "post"
+    query: Mapping[str, str | int] | None = None
 
 
-class Watch:
-    """The progress and total deadlines of one attempt, kept by one timer however many chunks arrive.
+class PerLoop(Generic[L]):
+    """One thing per running event loop: notebooks run several, and a connection belongs to the loop it was made on."""
 
-    Only time spent waiting for the server counts as lack of progress: a slow consumer is no slow provider.
-    """
+    def __init__(self, make: Callable[[], L]) -> None:
+        self._make = make
+        self._made: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, L] = weakref.WeakKeyDictionary()
 
-    __slots__ = ("_already", "_deadlines", "_loop", "_task", "_timer", "expired", "grace", "last", "until")
+    def get(self) -> L:
+        """Return the running loop's own."""
+        loop = asyncio.get_running_loop()
+        made = self._made.get(loop)
+        if made is None:
+            made = self._made[loop] = self._make()
+        return made
 
-    def __init__(self, deadlines: Deadlines) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._deadlines = deadlines
-        self._task: asyncio.Task[Any] | None = None
-        self._already = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self.grace: float | None = None
-        """Seconds to wait for what may still follow a finished text; None while it is not finished."""
-        self.expired = ""
-        self.last = self._loop.time()
-        self.until = self.last + deadlines.total
-
-    def wait(self, *, progress: bool) -> None:
-        """Begin to wait for the server; `progress` tells that content came since the last wait."""
-        if progress:
-            self.last = self._loop.time()
-        self._task = task = asyncio.current_task()
-        self._already = task.cancelling() if task is not None else 0
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._limit(), self._look)
-
-    def pause(self) -> None:
-        """Stop waiting: what happens now is the consumer's time."""
-        self._task = None
-
-    def stop(self) -> None:
-        """Take the timer down."""
-        self._task = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def claims(self) -> bool:
-        """Tell whether a cancellation just caught was this watch's own, and no other came with it."""
-        task = asyncio.current_task()
-        return bool(self.expired) and task is not None and task.uncancel() <= self._already
-
-    def error(self, peer: Peer) -> DeadlineExceeded:
-        """Return the error for the deadline that passed."""
-        which = "total" if self.expired == "total" else "progress"
-        seconds = self._deadlines.total if which == "total" else self._deadlines.progress
-        what = "did not finish" if which == "total" else "made no progress"
-        text = f"{peer} {what} within {seconds:g} s"
-        return DeadlineExceeded(text, which=which, provider=peer.provider, model=peer.model)
-
-    def _limit(self) -> float:
-        patience = self._deadlines.progress if self.grace is None else min(self.grace, self._deadlines.progress)
-        return min(self.last + patience, self.until)
-
-    def _look(self) -> None:
-        self._timer = None
-        if self._task is None:
-            return
-        limit = self._limit()
-        if self._loop.time() < limit:
-            self._timer = self._loop.call_at(limit, self._look)
-            return
-        self.expired = "total" if limit == self.until else "progress"
-        self._task.cancel()
-
-
-async def within(seconds: float, work: Awaitable[Any], *, peer: Peer) -> Any:
-    """Return what `work` gives; raise `DeadlineExceeded("total")` when it takes longer than `seconds`."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await work
-    except TimeoutError:
-        pass
-    text = f"{peer} did not finish within {seconds:g} s"
-    raise DeadlineExceeded(text, which="total", provider=peer.provider, model=peer.model)
+    async def close(self) -> None:
+        """Close them all, each on its own loop; those whose loop has ended are dropped."""
+        here = asyncio.get_running_loop()
+        made = list(self._made.items())
+        self._made.clear()
+        for loop, connection in made:
+            if loop is here:
+                await connection.close()
+            elif loop.is_running():
+                with suppress(RuntimeError):
+                    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(connection.close(), loop))
 
 
 class Exchange:

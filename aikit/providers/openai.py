@@ -3,45 +3,53 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncGenerator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import quote, urlsplit
 
-from aikit.errors import UnknownSetting, did_you_mean
+import msgspec
+
+from aikit.errors import UnsupportedFeature
 from aikit.events import Event
+from aikit.exchange import Line, Outgoing
 from aikit.messages import Completion, GenerationOptions, ProviderCapabilities, as_messages
-from aikit.providers._sdk import SDKAdapter
+from aikit.providers._http import HTTPAdapter
 from aikit.providers.base import Prompt
-from aikit.wire import chat, families
+from aikit.wire import chat, families, responses
 
 if TYPE_CHECKING:
     from aikit.config import ProviderConfig
-    from aikit.connections import SDKConnection
 
 __all__ = ["OpenAI"]
 
-ADDRESS = "https://api.openai.com/v1"
-SETTINGS = ("api", "background", "capabilities", "organization", "project", "tokens_field")
+
+class _Named(msgspec.Struct):
+    id: str
 
 
-class OpenAI(SDKAdapter):
+class _Listed(msgspec.Struct):
+    data: list[_Named]
+
+
+class OpenAI(HTTPAdapter):
     """OpenAI's API, or a compatible server's.
 
-    `config.options`: `api` = `"chat"` or `"responses"` (default: chat completions, Responses where the model has only
-    those); `background` = true runs Responses in the background, so that a broken stream can be resumed;
-    `tokens_field`, the name under which `max_tokens` is sent; `organization`, `project`; `capabilities`, the user's
-    word on what the models can do.
+    `config.options`: `api` is `"chat"` or `"responses"` (left out: chat completions, and Responses where a model has
+    only those); `background = true` runs Responses in the background, so that a broken stream can be resumed (OpenAI
+    then stores the answer); `tokens_field` is the name under which `max_tokens` is sent; `organization`, `project`;
+    `capabilities`, the user's word on what the models can do.
     """
 
     kind: ClassVar[str] = "openai"
+    uses_key = True
+    address = "https://api.openai.com/v1"
+    settings = ("api", "background", "capabilities", "organization", "project", "tokens_field")
 
     def __init__(self, config: ProviderConfig, *, name: str, model: str = "", key: str | None = None) -> None:
         super().__init__(config, name=name, model=model, key=key)
-        for setting in config.options:
-            if setting not in SETTINGS:
-                raise UnknownSetting(f"{name} has no option {setting!r}{did_you_mean(setting, SETTINGS)}")
-        self._address = config.base_url or ADDRESS
-        self._official = (urlsplit(self._address).hostname or "").endswith("api.openai.com")
+        host = urlsplit(config.base_url or self.address).hostname or ""
+        self._official = host == "api.openai.com" or host.endswith(".api.openai.com")
 
     @property
     def needs_key(self) -> bool:
@@ -49,53 +57,93 @@ class OpenAI(SDKAdapter):
         return self._official
 
     def generate_stream(self, prompt: Prompt, options: GenerationOptions) -> AsyncGenerator[Event, None]:
-        """Yield the answer's events; see `LLMProvider`."""
+        """Yield the answer's events; see `LLMProvider`.
+
+        In the background, the error for a stream that breaks carries a `resume_token`, which `resume` takes.
+        """
+        if self._speaks_responses():
+            background = bool(self._option("background"))
+            body = responses.body(as_messages(prompt), options, model=self.model, stream=True, background=background)
+            reader = responses.ResponsesReader(provider=self.name, model=self.model, background=background)
+            return self._events(lambda: self._outgoing("/responses", body, stream=True), reader)
+        data = self._chat_body(prompt, options, stream=True)
         reader = chat.ChatReader(provider=self.name, model=self.model)
-        return self._events("/chat/completions", self._body(prompt, options, stream=True), reader)
+        return self._events(lambda: self._outgoing("/chat/completions", data, stream=True), reader)
 
     async def generate_completion(self, prompt: Prompt, options: GenerationOptions) -> Completion:
         """Return the whole answer, by one request that streams nothing."""
-        data = await self._post("/chat/completions", self._body(prompt, options, stream=False))
+        if self._speaks_responses():
+            body = responses.body(as_messages(prompt), options, model=self.model, stream=False)
+            data = await self._post("/responses", body)
+            return self._whole(responses.answer(data, provider=self.name, model=self.model), options)
+        data = await self._post("/chat/completions", self._chat_body(prompt, options, stream=False))
         return self._whole(chat.answer(data, provider=self.name, model=self.model), options)
+
+    def resume(self, token: str) -> AsyncGenerator[Event, None]:
+        """Yield the rest of a background response's events, from where the stream broke that gave the `token`.
+
+        Nothing is lost and nothing comes twice; no new answer is begun, so nothing more is billed. It can break again,
+        with a new token.
+        """
+        reader = responses.ResponsesReader(provider=self.name, model=self.model)
+        try:
+            reader.go_on(token)
+        except ValueError:
+            raise UnsupportedFeature(f"{token!r} is no resume token of {self.name}") from None
+        path = f"/responses/{quote(reader.request_id, safe='')}"
+        query = {"stream": "true", "starting_after": reader.sequence}
+
+        def request() -> Outgoing:
+            outgoing = self._outgoing(path, b"", stream=True, method="get")
+            outgoing.query = query
+            return outgoing
+
+        return self._events(request, reader)
 
     def get_capabilities(self, model: str | None = None) -> ProviderCapabilities:
         """Return what the model can do: OpenAI's families are known, other servers' models are not."""
         model = self.model if model is None else model
         ours = self._official or self.name == "openai"
         known = families.capabilities(model, families.OPENAI) if ours else None
-        return families.overridden(known or ProviderCapabilities(streaming=True), model, self._option("capabilities"))
+        known = known or ProviderCapabilities(streaming=True)
+        if self._speaks_responses(model):
+            known = replace(known, responses=True, seed=False, stop=False, resume=bool(self._option("background")))
+        else:
+            known = replace(known, resume=False)
+        return families.overridden(known, model, self._option("capabilities"))
 
-    def _option(self, name: str) -> Any:
-        return self.config.options.get(name)
+    def _speaks_responses(self, model: str | None = None) -> bool:
+        api = self._option("api")
+        if api is not None:
+            return api == "responses"
+        ours = self._official or self.name == "openai"
+        return ours and families.RESPONSES_ONLY.match(self.model if model is None else model) is not None
 
-    def _body(self, prompt: Prompt, options: GenerationOptions, *, stream: bool) -> bytes:
+    def _chat_body(self, prompt: Prompt, options: GenerationOptions, *, stream: bool) -> bytes:
         field = self._option("tokens_field")
         if not field:
             new = self._official or bool(self.get_capabilities().reasoning)
             field = "max_completion_tokens" if new else "max_tokens"
         return chat.body(as_messages(prompt), options, model=self.model, stream=stream, tokens_field=field)
 
-    def _headers(self) -> Mapping[str, Any]:
-        from openai import Omit
-
-        key = self._checked_key()
-        return {**self.config.headers, "Authorization": f"Bearer {key}" if key else Omit()}
+    def _listing(self) -> tuple[str, Callable[[bytes], tuple[str, ...]]]:
+        return "/models", lambda body: tuple(item.id for item in msgspec.json.decode(body, type=_Listed).data)
 
     def _import(self) -> None:
         importlib.import_module("openai")
         importlib.import_module("aikit.connections")
 
-    def _connection(self) -> SDKConnection:
+    def _open(self) -> Line:
         import openai
 
-        from aikit.connections import SDKConnection
+        from aikit.connections import PLACEHOLDER, SDKConnection
 
         client = openai.AsyncOpenAI(
-            api_key="set-by-request",
-            base_url=self._address,
+            api_key=PLACEHOLDER,
+            base_url=self.config.base_url or self.address,
             organization=self._option("organization"),
             project=self._option("project"),
             max_retries=0,
             http_client=openai.DefaultAioHttpClient(follow_redirects=False),
         )
-        return SDKConnection(client, status_error=openai.APIStatusError, sdk_error=openai.OpenAIError)
+        return SDKConnection(client, sdk=openai)

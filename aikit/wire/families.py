@@ -13,7 +13,7 @@ from typing import Any, cast
 from aikit.errors import UnknownSetting, did_you_mean
 from aikit.messages import ProviderCapabilities
 
-__all__ = ["ANTHROPIC", "OPENAI", "RESPONSES_ONLY", "Families", "capabilities", "overridden"]
+__all__ = ["ANTHROPIC", "ANTHROPIC_UNKNOWN", "OPENAI", "RESPONSES_ONLY", "Families", "capabilities", "overridden"]
 
 Families = tuple[tuple[re.Pattern[str], ProviderCapabilities], ...]
 
@@ -73,8 +73,11 @@ ANTHROPIC: Families = (
     _family(r"claude-sonnet-4-", _ANTHROPIC, reasoning=True, json_schema=True, prefill=False, context_window=1_000_000,
             max_output_tokens=64_000),
     _family(r"claude-[a-z]+-5", _ANTHROPIC, reasoning=True, json_schema=True, prefill=False, context_window=1_000_000),
-    _family(r"claude-", _ANTHROPIC),
 )  # fmt: skip
+
+
+ANTHROPIC_UNKNOWN = replace(_ANTHROPIC, images=None, tools=None)
+"""What the API can do, whatever the model."""
 
 
 def capabilities(model: str, families: Families) -> ProviderCapabilities | None:
