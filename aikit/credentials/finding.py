@@ -119,9 +119,7 @@ def _key(variable: str, text: str, found: Found, file: str) -> Key:
     except ValueError as error:
         reason = str(error)
     else:
-        return Key(
-            secret.id, secret, origin=found, where=variable if place == "environment" else f"{place}: {variable}"
-        )
+        return Key(secret.id, secret, origin=found, where=f"{file}: {variable}" if file else variable)
     raise CredentialError(f"{variable} in {file or 'the environment'}: {reason}")
 
 

@@ -99,7 +99,7 @@ def _encrypted_file(
     if not passphrase and ask is None:
         return None
     try:
-        from keyrings.cryptfile.cryptfile import CryptFileKeyring
+        from keyrings.cryptfile.cryptfile import CryptFileKeyring  # pyright: ignore[reportMissingTypeStubs]  # it has none
     except ImportError:
         return None
     if not passphrase and ask is not None:

@@ -204,7 +204,7 @@ class Guard:
                 lease.cancel()
             breaker.record("ignored")
             raise
-        bound = adapter.bound(key=key.secret if key else None)
+        bound = adapter.bound(key=key.secret.reveal() if key else None)
         bound.time_left = call.time_left(self._clock())
         started = self._clock()
         attempt.queue_time = started - queued
@@ -213,6 +213,8 @@ class Guard:
 
         def saw_response(status: int, headers: object) -> None:
             attempt.http_status = status
+            for lease in leases:
+                lease.answered()
             for limiter in limiters:
                 limiter.observe(status, headers)  # pyright: ignore[reportArgumentType] — headers as the adapter has them
 
@@ -365,6 +367,8 @@ class Guard:
         for lease in ticket.leases:
             if bill.billed:
                 lease.settle(bill.usage.input_tokens or 0, bill.usage.output_tokens or 0)
+            elif attempt.http_status is not None:
+                lease.settle(0)  # a refused request is no request less in the server's window
             else:
                 lease.cancel()
         if bill.billed:
