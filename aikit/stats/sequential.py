@@ -214,7 +214,7 @@ def _spending_bounds(shares: tuple[float, ...], spent: list[float]) -> tuple[flo
     state: _State | None = None
     heights: list[float] = []
     before = 0.0
-    for share, total in zip(shares, spent, strict=True):
+    for number, (share, total) in enumerate(zip(shares, spent, strict=True)):
         increment, before = total - before, total
         if increment < _SMALLEST:
             bound = math.inf
@@ -224,7 +224,8 @@ def _spending_bounds(shares: tuple[float, ...], spent: list[float]) -> tuple[flo
             crossing = _crossing(state, share)
             bound = _root(lambda height, f=crossing, wanted=increment: sum(f(height)) - wanted)
         heights.append(bound)
-        state = _advance(state, share, bound)
+        if number + 1 < len(shares):
+            state = _advance(state, share, bound, ahead=shares[number + 1])
     return tuple(heights)
 
 
@@ -262,10 +263,10 @@ def _walk(shares: Sequence[float], heights: Sequence[float], *, drift: float) ->
     """Return for each look the probabilities of crossing upwards and downwards there first."""
     state: _State | None = None
     crossed: list[tuple[float, float]] = []
-    for share, height in zip(shares, heights, strict=True):
+    for number, (share, height) in enumerate(zip(shares, heights, strict=True)):
         crossed.append(_crossing(state, share, drift)(height))
-        if len(crossed) < len(shares):
-            state = _advance(state, share, height, drift)
+        if number + 1 < len(shares):
+            state = _advance(state, share, height, drift, ahead=shares[number + 1])
     return crossed
 
 
@@ -274,20 +275,19 @@ class _State:
     """The density of z at a look, of the paths that crossed no bound yet, as masses on quadrature nodes."""
 
     share: float
-    low: float
-    high: float
     nodes: Floats
     mass: Floats
-    before: _State | None
 
 
-def _advance(state: _State | None, share: float, height: float, drift: float = 0.0) -> _State:
-    """Go on to `share` and keep what lies inside ±height."""
+def _advance(state: _State | None, share: float, height: float, drift: float = 0.0, *, ahead: float) -> _State:
+    """Go on to `share` and keep what lies inside ±height, on nodes dense enough for the step from there to `ahead`."""
     middle = drift * math.sqrt(share)
     low = min(max(-height, middle - _WIDEST), height)
     high = max(min(height, middle + _WIDEST), low)
-    nodes, weights = _legendre(low, high, _NODES)
-    return _State(share, low, high, nodes, weights * _density(state, share, nodes, drift), state)
+    # A short step has a narrow kernel, √(Δ/t) wide: a few nodes have to fall into it.
+    wanted = int(4 * (high - low) * math.sqrt(share / (ahead - share)))
+    nodes, weights = _legendre(low, high, min(max(wanted, _NODES), _MOST_NODES))
+    return _State(share, nodes, weights * _density(state, share, nodes, drift))
 
 
 def _crossing(state: _State | None, share: float, drift: float = 0.0) -> Callable[[float], tuple[float, float]]:
@@ -297,7 +297,7 @@ def _crossing(state: _State | None, share: float, drift: float = 0.0) -> Callabl
     if state is None:
         mean = drift * math.sqrt(share)
         return lambda height: (float(special.ndtr(mean - height)), float(special.ndtr(-height - mean)))
-    nodes, mass = _dense_enough(state, share, drift)
+    nodes, mass = state.nodes, state.mass
     step = math.sqrt(share - state.share)
     centre = (nodes * math.sqrt(state.share) + drift * (share - state.share)) / step
     scale = math.sqrt(share) / step
@@ -312,21 +312,12 @@ def _density(state: _State | None, share: float, z: Floats, drift: float) -> Flo
 
     if state is None:
         return np.exp(-0.5 * (z - drift * math.sqrt(share)) ** 2) / math.sqrt(2 * math.pi)
-    nodes, mass = _dense_enough(state, share, drift)
+    nodes = state.nodes
     step = math.sqrt(share - state.share)
     centre = nodes * math.sqrt(state.share) + drift * (share - state.share)
     away = (z[:, None] * math.sqrt(share) - centre[None, :]) / step
     kernel = np.exp(-0.5 * away * away) * (math.sqrt(share) / step / math.sqrt(2 * math.pi))
-    return kernel @ mass
-
-
-def _dense_enough(state: _State, share: float, drift: float) -> tuple[Floats, Floats]:
-    """Return nodes and masses for the step to `share`: a short step has a narrow kernel and wants more of them."""
-    wanted = int(6 * (state.high - state.low) * math.sqrt(state.share / (share - state.share)))
-    if wanted <= _NODES:
-        return state.nodes, state.mass
-    nodes, weights = _legendre(state.low, state.high, min(wanted, _MOST_NODES))
-    return nodes, weights * _density(state.before, state.share, nodes, drift)
+    return kernel @ state.mass
 
 
 def _legendre(low: float, high: float, count: int) -> tuple[Floats, Floats]:
