@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 __all__ = ["BURST", "Bucket"]
 
@@ -15,12 +16,18 @@ class Bucket:
 
     __slots__ = ("_at", "_level", "capacity", "limit", "rate")
 
-    def __init__(self, limit: float, window: float, *, now: float, burst: float = BURST) -> None:
+    def __init__(self, limit: float, *, rate: float, capacity: float, level: float, now: float) -> None:
         self.limit = limit
-        self.rate = limit / window
-        self.capacity = max(1.0, math.ceil(limit * burst))
-        self._level = self.capacity
+        self.rate = rate
+        self.capacity = capacity
+        self._level = level
         self._at = now
+
+    @classmethod
+    def paced(cls, limit: float, window: float, *, burst: float, now: float) -> Self:
+        """Return a full bucket that lets `limit` pass in `window` seconds, and the share `burst` of it at once."""
+        capacity = max(1.0, math.ceil(limit * burst))
+        return cls(limit, rate=limit / window, capacity=capacity, level=capacity, now=now)
 
     def level(self, now: float) -> float:
         """Return what is in the bucket."""

@@ -49,7 +49,7 @@ class Meters:
         levels = {index: bucket.level(now) / bucket.capacity for index, bucket in self._buckets}
         self._buckets = []
         for index, limit in self._figures:
-            bucket = Bucket(limit, limits.window, now=now, burst=self._burst)
+            bucket = Bucket.paced(limit, limits.window, now=now, burst=self._burst)
             bucket.take(bucket.capacity * (1 - levels.get(index, 1.0)))
             self._buckets.append((index, bucket))
         self._pace(now)
@@ -177,9 +177,9 @@ class Meters:
         found = allowances(headers, now=wall)
         unseen = self._window.recent(now - _UNSEEN) if found else (0, 0, 0, 0)
         for one in found:
-            bucket = Bucket(max(1.0, one.limit or one.remaining), 1.0, now=now, burst=1.0)
-            bucket.pace(one.rate, now)
-            bucket.take(bucket.capacity - one.remaining + unseen[one.dimension])
+            full = one.limit or math.inf
+            level = one.remaining - unseen[one.dimension]
+            bucket = Bucket(full, rate=one.rate, capacity=full, level=level, now=now)
             self._told[one.dimension] = bucket
             self._told_until[one.dimension] = now + one.reset
 
@@ -208,7 +208,7 @@ class Meters:
             return
         self._window.expire(now)
         seen = max(1, self._window.used[0])
-        self._buckets.insert(0, (0, Bucket(seen, self.limits.window, now=now, burst=self._burst)))
+        self._buckets.insert(0, (0, Bucket.paced(seen, self.limits.window, now=now, burst=self._burst)))
         self._guessed = True
 
     def _raise(self, now: float) -> None:
