@@ -21,19 +21,7 @@ from aikit.wire.faults import error_of_fault
 from aikit.wire.sse import EventTooLongError, Frame
 from aikit.wire.status import is_json, unexpected
 
-__all__ = [
-    "Deadlines",
-    "Decoder",
-    "Exchange",
-    "Line",
-    "Outgoing",
-    "Peer",
-    "PerLoop",
-    "Reader",
-    "Response",
-    "Watch",
-    "within",
-]
+__all__ = ["Decoder", "Exchange", "Line", "Outgoing", "PerLoop", "Reader", "Response"]
 
 DRAIN = 0.25
 """Seconds that a body may stay open behind its end marker before its connection is closed."""

@@ -40,6 +40,8 @@ __all__ = [
     "messages_whole",
     "ollama_stream",
     "plain",
+    "responses_stream",
+    "responses_whole",
     "sse",
     "streamed",
 ]
@@ -314,3 +316,37 @@ def ollama_stream(*words: str, done: str = "stop", **last: Any) -> list[bytes]:
     counts = {"prompt_eval_count": 12, "eval_count": 7, **last}
     lines.append({**head, "message": {"role": "assistant", "content": ""}, "done": True, "done_reason": done, **counts})
     return [json.dumps(line).encode() + b"\n" for line in lines]
+
+
+RESPONSE_USAGE = {
+    "input_tokens": 12,
+    "input_tokens_details": {"cached_tokens": 4},
+    "output_tokens": 7,
+    "output_tokens_details": {"reasoning_tokens": 2},
+    "total_tokens": 19,
+}
+
+
+def responses_whole(text: str = "Hello you", status: str = "completed", **more: Any) -> dict[str, Any]:
+    """Return a response that was not streamed."""
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    message = {"type": "message", "id": "item_1", "role": "assistant", "status": status, "content": content}
+    head = {"id": "resp_1", "object": "response", "created_at": 1, "model": "gpt-x-2026", "error": None}
+    head |= {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+    return {**head, "status": status, "output": [message], "usage": RESPONSE_USAGE, "incomplete_details": None, **more}
+
+
+def responses_stream(*words: str) -> list[bytes]:
+    """Return the events of a streamed response, numbered as the API numbers them."""
+    whole = responses_whole("".join(words))
+    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    item = {"item_id": "item_1", "output_index": 0, "content_index": 0}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.in_progress", "response": begun},
+        {"type": "response.output_item.added", "output_index": 0, "item": {"type": "message", "id": "item_1"}},
+    ]
+    events += [{"type": "response.output_text.delta", **item, "delta": word, "logprobs": []} for word in words]
+    events.append({"type": "response.output_text.done", **item, "text": "".join(words), "logprobs": []})
+    events.append({"type": "response.completed", "response": whole})
+    return [sse({**event, "sequence_number": number}, event["type"]) for number, event in enumerate(events)]
