@@ -225,6 +225,8 @@ class Margin(Result):
     """A share: 0.20 allows 20 % of the control's value; None when `absolute` is given."""
     absolute: float | None = None
     """In the metric's own unit (pass/fail: 0.05 is five points); None when `relative` is given."""
+    direction: str | None = None
+    """Which way of the metric is better, "higher" or "lower"; None leaves it to the metric's name."""
 
 
 @dataclass(frozen=True, slots=True)
