@@ -32,20 +32,31 @@ class Bucket:
     def level(self, now: float) -> float:
         """Return what is in the bucket."""
         if now > self._at:
-            self._level = min(self.capacity, self._level + (now - self._at) * self.rate)
+            level = self._level + (now - self._at) * self.rate
+            self._level = level if level < self.capacity else self.capacity
             self._at = now
         return self._level
+
+    def has(self, need: float, now: float) -> bool:
+        """Say whether `need` may be taken now."""
+        wanted = need if need < self.capacity else self.capacity
+        return self.level(now) >= wanted - 1e-9  # what rounding loses must not cost a wait
 
     def time_for(self, need: float, now: float) -> float:
         """Return when `need` may be taken; in the past when it may be now."""
         missing = min(need, self.capacity) - self.level(now)
-        if missing <= 1e-9:  # what rounding loses must not cost a wait
+        if missing <= 1e-9:
             return -math.inf
         return now + missing / self.rate if self.rate > 0 else math.inf
 
     def take(self, amount: float) -> None:
-        """Take an amount out; a negative one gives it back."""
-        self._level = min(self.capacity, self._level - amount)
+        """Take an amount out."""
+        self._level -= amount
+
+    def give(self, amount: float) -> None:
+        """Put an amount back; what does not fit is lost."""
+        level = self._level + amount
+        self._level = level if level < self.capacity else self.capacity
 
     def pace(self, rate: float, now: float) -> None:
         """Fill at another rate from now on."""

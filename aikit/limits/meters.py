@@ -62,13 +62,14 @@ class Meters:
         if limits.concurrent is not None and self._running >= limits.concurrent:
             return False
         window = self._window
-        window.expire(now)
+        if now >= window.next_leaves:
+            window.expire(now)
         used = window.used
         for index, limit in self._figures:
             if used[index] + amounts[index] > limit:
                 return False
         for index, bucket in self._buckets:
-            if bucket.time_for(amounts[index], now) > now:
+            if not bucket.has(amounts[index], now):
                 return False
         if limits.requests_per_day is not None:
             self._day.expire(now)
@@ -140,8 +141,9 @@ class Meters:
         self._running += 1
         if self.limits.requests_per_day is not None:
             self._day.take(lease)
-        for index, bucket in self._told.items():
-            bucket.take(amounts[index])
+        if self._told:
+            for index, bucket in self._told.items():
+                bucket.take(amounts[index])
         return lease
 
     def answered(self, lease: Lease, now: float) -> None:
@@ -162,8 +164,12 @@ class Meters:
         self._day.drop(lease)
 
     def _refund(self, lease: Lease, amounts: Amounts) -> None:
-        for index, bucket in (*self._buckets, *self._told.items()):
-            bucket.take(amounts[index] - lease.amounts[index])
+        held = lease.amounts
+        for index, bucket in self._buckets:
+            bucket.give(held[index] - amounts[index])
+        if self._told:
+            for index, bucket in self._told.items():
+                bucket.give(held[index] - amounts[index])
         self._window.change(lease, amounts)
 
     # -- what the server says

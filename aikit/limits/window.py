@@ -26,7 +26,7 @@ class Window:
     latest time at which it can have arrived: its grant plus a slack of 5 % of the window, at least one second.
     """
 
-    __slots__ = ("_answered", "_held", "_next", "_open", "length", "used")
+    __slots__ = ("_answered", "_held", "_open", "length", "next_leaves", "used")
 
     def __init__(self, length: float) -> None:
         self.length = length + _EDGE
@@ -35,13 +35,13 @@ class Window:
         # Both are in the order in which they leave: neither needs sorting, and both know their first at once.
         self._open: OrderedDict[Lease, None] = OrderedDict()
         self._answered: deque[Lease] = deque()
-        self._next = math.inf
+        self.next_leaves = math.inf
 
     def resize(self, length: float) -> None:
         """Go on with a window of another length."""
         self.length = length + _EDGE
         self._held = self.length + max(_LEAST_SLACK, length * _SLACK_SHARE)
-        self._next = -math.inf
+        self.next_leaves = -math.inf
 
     def take(self, lease: Lease) -> None:
         """Count a lease from now on."""
@@ -51,9 +51,10 @@ class Window:
         used[1] += tokens
         used[2] += input_tokens
         used[3] += output_tokens
-        self._open[lease] = None
+        self._open[lease] = None  # in the order of their grants
         leaves = lease.granted + self._held
-        self._next = min(self._next, leaves)
+        if leaves < self.next_leaves:
+            self.next_leaves = leaves
 
     def answered(self, lease: Lease, now: float) -> None:
         """Let the lease leave one window after now, unless it leaves sooner anyway."""
@@ -63,13 +64,17 @@ class Window:
             del self._open[lease]
             lease.stamp = now
             self._answered.append(lease)
-            self._next = min(self._next, now + self.length)
+            if now + self.length < self.next_leaves:
+                self.next_leaves = now + self.length
 
     def change(self, lease: Lease, amounts: Amounts) -> None:
         """Replace a lease's amounts."""
         if lease.counted:
-            for index, (old, new) in enumerate(zip(lease.amounts, amounts, strict=True)):
-                self.used[index] += new - old
+            used, old = self.used, lease.amounts
+            used[0] += amounts[0] - old[0]
+            used[1] += amounts[1] - old[1]
+            used[2] += amounts[2] - old[2]
+            used[3] += amounts[3] - old[3]
         lease.amounts = amounts
 
     def drop(self, lease: Lease) -> None:
@@ -80,14 +85,14 @@ class Window:
 
     def expire(self, now: float) -> None:
         """Let go of what has left the window by now."""
-        if now < self._next:
+        if now < self.next_leaves:
             return
         while self._answered and self._answered[0].stamp + self.length <= now:
             self._leave(self._answered.popleft())
         while self._open and (first := next(iter(self._open))).granted + self._held <= now:
             del self._open[first]
             self._leave(first)
-        self._next = min((when for when, _ in self._first()), default=math.inf)
+        self.next_leaves = min((when for when, _ in self._first()), default=math.inf)
 
     def _leave(self, lease: Lease) -> None:
         for index, amount in enumerate(lease.amounts):

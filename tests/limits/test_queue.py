@@ -1,4 +1,4 @@
-"""Who goes next: priority, fairness between runs, age, the place of a large request, and how seldom anybody is woken."""
+"""Who goes next: priority, fairness between runs, age, a large request's place, and how seldom anybody is woken."""
 
 import asyncio
 import threading
