@@ -14,6 +14,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from aikit.log.periods import Period, bounds
@@ -27,11 +28,16 @@ __all__ = [
     "HeldRow",
     "Scopes",
     "budgets",
+    "claim_alerts",
     "create_tables",
+    "current",
     "dead_holds",
     "differences",
+    "held",
+    "known",
     "put_budget",
     "remove_budgets",
+    "summed",
     "trim",
     "version",
 ]
@@ -102,13 +108,22 @@ class Scopes(NamedTuple):
 
     def encoded(self) -> str:
         """Return the scopes as they are stored."""
-        return json.dumps(self)
+        return _encoded(self)
+
+    def bucket(self) -> tuple[str, str, str, str, str]:
+        """Return the scopes as columns of `spending`."""
+        return self.provider, self.model, json.dumps(self.tags), self.experiment, self.prompt
 
     @classmethod
     def decoded(cls, text: str) -> Scopes:
         """Return the scopes that `encoded` stored."""
         provider, model, tags, experiment, prompt = json.loads(text)
         return cls(provider, model, tuple(tags), experiment, prompt)
+
+
+@lru_cache(maxsize=1024)
+def _encoded(scopes: Scopes) -> str:
+    return json.dumps(scopes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +236,27 @@ def held(connection: sqlite3.Connection) -> list[HeldRow]:
         HeldRow(key, owner, at, upper, Scopes.decoded(scopes), json.loads(intent) if intent else {})
         for key, owner, at, upper, scopes, intent in rows
     ]
+
+
+def claim_alerts(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Take the alerts of these budgets that nobody has delivered: (budget_id, threshold, spent, start) of each."""
+    if not numbers:
+        return []
+    marks = ", ".join("?" * len(numbers))
+    return connection.execute(
+        f"UPDATE alerts SET delivered = 1 WHERE delivered = 0 AND budget_id IN ({marks})"  # noqa: S608  # marks only
+        " RETURNING budget_id, threshold, spent, start",
+        tuple(numbers),
+    ).fetchall()
+
+
+def known(connection: sqlite3.Connection, keys: Sequence[str]) -> list[tuple[str, int, int | None]]:
+    """Return (key, state, cost) of those keys that have a reservation."""
+    rows = connection.execute(
+        "SELECT key, state, cost FROM reservations WHERE key IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(keys)),),
+    )
+    return [(str(key), int(state), cost) for key, state, cost in rows]
 
 
 def trim(connection: sqlite3.Connection, *, before: float, limit: int = 1000) -> int:
