@@ -39,7 +39,7 @@ class Watch:
     Only time spent waiting for the server counts as lack of progress: a slow consumer is no slow provider.
     """
 
-    __slots__ = ("_already", "_deadlines", "_loop", "_task", "_timer", "expired", "grace", "last", "until")
+    __slots__ = ("_already", "_deadlines", "_loop", "_patience", "_task", "_timer", "expired", "last", "until")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._loop = asyncio.get_running_loop()
@@ -47,8 +47,7 @@ class Watch:
         self._task: asyncio.Task[Any] | None = None
         self._already = 0
         self._timer: asyncio.TimerHandle | None = None
-        self.grace: float | None = None
-        """Seconds to wait for what may still follow a finished text; None while it is not finished."""
+        self._patience = deadlines.progress
         self.expired = ""
         self.last = self._loop.time()
         self.until = self.last + deadlines.total
@@ -65,6 +64,12 @@ class Watch:
     def pause(self) -> None:
         """Stop waiting: what happens now is the consumer's time."""
         self._task = None
+
+    def shorten(self, seconds: float) -> None:
+        """Wait from now on no longer than `seconds` for progress: the text is complete, only its usage may follow."""
+        if seconds < self._patience:
+            self._patience = seconds
+            self.stop()
 
     def stop(self) -> None:
         """Take the timer down."""
@@ -87,8 +92,7 @@ class Watch:
         return DeadlineExceeded(text, which=which, provider=peer.provider, model=peer.model)
 
     def _limit(self) -> float:
-        patience = self._deadlines.progress if self.grace is None else min(self.grace, self._deadlines.progress)
-        return min(self.last + patience, self.until)
+        return min(self.last + self._patience, self.until)
 
     def _look(self) -> None:
         self._timer = None

@@ -256,7 +256,7 @@ class Exchange:
             self._over = True
             events += reader.flush()
         elif reader.complete:
-            self._watch.grace = GRACE
+            self._watch.shorten(GRACE)
         return events
 
     def _at_the_end(self) -> Sequence[Event]:
