@@ -5,5 +5,17 @@ from aikit.limits.figures import Limits
 from aikit.limits.lease import Lease
 from aikit.limits.limiter import RateLimiter
 from aikit.limits.queue import Priority, Waiting
+from aikit.limits.shared import LimitStore, Taken
 
-__all__ = ["BreakerState", "CircuitBreaker", "Lease", "Limits", "Outcome", "Priority", "RateLimiter", "Waiting"]
+__all__ = [
+    "BreakerState",
+    "CircuitBreaker",
+    "Lease",
+    "LimitStore",
+    "Limits",
+    "Outcome",
+    "Priority",
+    "RateLimiter",
+    "Taken",
+    "Waiting",
+]

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
 from aikit.errors import RateLimitExceeded
@@ -14,6 +15,7 @@ from aikit.limits.figures import DIMENSIONS, Limits
 from aikit.limits.lease import Amounts, Lease
 from aikit.limits.meters import Meters
 from aikit.limits.queue import Priority, Queue, Waiter, Waiting, rank_of
+from aikit.limits.shared import LimitStore, SharedStage, Taken
 from aikit.limits.wakeups import Loop, Wakeup
 
 __all__ = ["RateLimiter"]
@@ -23,7 +25,8 @@ class RateLimiter:
     """Admits requests so that no sliding window ever holds more than the limits, paced, the most urgent first.
 
     Safe to use from several event loops and threads at once. Nothing polls: while all wait for the same instant there
-    is one timer, and nobody is woken who can't go.
+    is one timer, and nobody is woken who can't go. With a `store` all processes that use the same `name` in it share
+    the limits: then no request goes without the store's consent, and `try_reserve` never grants.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class RateLimiter:
         limits: Limits = Limits(),  # noqa: B008 — frozen
         *,
         name: str = "",
+        store: LimitStore | None = None,
         learns: bool = True,
         burst: float = BURST,
         longest_queue: int = 100_000,
@@ -46,6 +50,7 @@ class RateLimiter:
         self._meters = Meters(limits, burst=burst, now=clock())
         self._queue = Queue()
         self._wakeup = Wakeup()
+        self._shared = SharedStage(store, name) if store is not None else None
 
     def __repr__(self) -> str:
         return f"RateLimiter({self.name!r}, {self.limits}, waiting={len(self._queue)})"
@@ -73,7 +78,7 @@ class RateLimiter:
         now = self._clock()
         amounts = (1, tokens + output_tokens, tokens, output_tokens)
         with self._lock:
-            if self._queue or not self._meters.fits(amounts, now):
+            if self._queue or self._shared is not None or not self._meters.fits(amounts, now):
                 return None
             return self._meters.take(Lease(self, amounts, now))
 
@@ -121,7 +126,9 @@ class RateLimiter:
             return
         now = self._clock()
         with self._lock:
-            self._meters.observe(status, headers, now, self._wall())
+            frozen = self._meters.observe(status, headers, now, self._wall())
+            if frozen and self._shared is not None:
+                self._shared.store.freeze(self.name, frozen)
             self._pump(now)
 
     def configure(self, limits: Limits) -> None:
@@ -159,6 +166,8 @@ class RateLimiter:
         """Let the lease's window begin to end; see `Lease.answered`."""
         with self._lock:
             self._meters.answered(lease, self._clock())
+            if self._shared is not None and lease.ticket is not None:
+                self._shared.store.answered(lease.ticket, self.limits.window)
 
     def settled(self, lease: Lease, amounts: Amounts) -> None:
         """Count what was used; see `Lease.settle`."""
@@ -166,7 +175,8 @@ class RateLimiter:
         with self._lock:
             self._end(lease)
             self._meters.settle(lease, amounts, now)
-            if self._queue:
+            self._tell_store(lease, amounts)
+            if self._queue or self._shared is not None:
                 self._pump(now)
 
     def cancelled(self, lease: Lease) -> None:
@@ -175,8 +185,16 @@ class RateLimiter:
         with self._lock:
             self._end(lease)
             self._meters.cancel(lease)
-            if self._queue:
+            self._tell_store(lease, None)
+            if self._queue or self._shared is not None:
                 self._pump(now)
+
+    def _tell_store(self, lease: Lease, amounts: Amounts | None) -> None:
+        if self._shared is None:
+            return
+        if lease.ticket is not None:
+            self._shared.store.settle(lease.ticket, amounts)
+        self._shared.hurry()
 
     def _end(self, lease: Lease) -> None:
         if lease.ended:
@@ -216,18 +234,73 @@ class RateLimiter:
     def _pump(self, now: float) -> None:
         """Grant to all who may go now; then set the one timer, for when the head may."""
         while (head := self._queue.head()) is not None:
+            if self._shared is not None and self._shared.is_full:
+                break
             ready = self._meters.ready(head.amounts, now)
             if ready > now:
                 if self._wakeup.set(head, head.loop, ready, now, self._fired):
+                    self._ask_store()
                     return
                 self._queue.leave(head)
                 continue
             self._queue.served(head)
-            lease = self._meters.take(Lease(self, head.amounts, now))
-            if not head.grant(lease):
+            head.lease = self._meters.take(Lease(self, head.amounts, now))
+            if self._shared is not None:
+                self._shared.add(head, head.lease)
+            else:
+                self._hand_over(head, head.lease)
+        self._wakeup.clear()
+        self._ask_store()
+
+    def _hand_over(self, waiter: Waiter, lease: Lease) -> None:
+        if not waiter.grant(lease):  # its event loop is closed
+            lease.ended = True
+            self._meters.cancel(lease)
+            self._tell_store(lease, None)
+
+    # -- limits shared with other processes
+
+    def _ask_store(self) -> None:
+        if self._shared is None:
+            return
+        future = self._shared.ask(self.limits)
+        if future is not None:
+            future.add_done_callback(self._store_answered)
+
+    def _store_answered(self, future: Future[Taken]) -> None:
+        """Hand over what the store granted; runs in whatever thread the store answers in."""
+        if self._shared is None:
+            return
+        error = future.exception()
+        if error is not None:
+            self._store_failed(error)
+            return
+        taken = future.result()
+        with self._lock:
+            for waiter, lease in self._shared.answer(taken):
+                self._hand_over(waiter, lease)
+            if taken.wait > 0:
+                self._shared.retry(taken.wait, self._store_retry)
+            self._pump(self._clock())
+
+    def _store_failed(self, error: BaseException) -> None:
+        if self._shared is None:
+            return
+        with self._lock:
+            refused = self._shared.failed()
+            for _, lease in refused:
                 lease.ended = True
                 self._meters.cancel(lease)
-        self._wakeup.clear()
+        for waiter, _ in refused:
+            waiter.refuse(RateLimitExceeded(f"{self._named} is shared, and its store can't be asked: {error}"))
+
+    def _store_retry(self) -> None:
+        with self._lock:
+            if self._shared is not None:
+                self._shared.woke()
+            self._pump(self._clock())
+
+    # -- timers and those who stop waiting
 
     def _fired(self) -> None:
         with self._lock:
@@ -237,7 +310,11 @@ class RateLimiter:
     def _late(self, waiter: Waiter) -> None:
         with self._lock:
             if not self._queue.leave(waiter):
-                return
+                if waiter.delivered or waiter.lease is None or waiter.lease.ended:
+                    return
+                waiter.lease.ended = True  # the store has not consented yet
+                self._meters.cancel(waiter.lease)
+                self._tell_store(waiter.lease, None)
             self._pump(self._clock())
         waited = self._clock() - waiter.since
         waiter.refuse(RateLimitExceeded(f"{self._named}: no turn came within {waited:.1f} s"))

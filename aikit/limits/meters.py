@@ -174,8 +174,11 @@ class Meters:
 
     # -- what the server says
 
-    def observe(self, status: int, headers: Mapping[str, str], now: float, wall: datetime) -> None:
-        """Take over what is left by the server's count; a 429 freezes all and halves the pace."""
+    def observe(self, status: int, headers: Mapping[str, str], now: float, wall: datetime) -> float:
+        """Take over what is left by the server's count; a 429 freezes all and halves the pace.
+
+        Returns the seconds for which nothing is to be sent, 0 where all may go on.
+        """
         if status == 429:
             self._refused(frozen_seconds(status, headers, now=wall), now)
         elif status < 400 and self._factor < 1.0:
@@ -188,6 +191,7 @@ class Meters:
             bucket = Bucket(full, rate=one.rate, capacity=full, level=level, now=now)
             self._told[one.dimension] = bucket
             self._told_until[one.dimension] = now + one.reset
+        return max(0.0, self._frozen_until - now) if status == 429 else 0.0
 
     def _told_time(self, amounts: Amounts, now: float) -> float:
         """Return when the server's own count allows the request; what it said holds until its reset."""

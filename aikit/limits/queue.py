@@ -51,11 +51,14 @@ class Waiter:
     share: float = 0.0
     """The part of a window that it takes."""
     gone: bool = False
-    """True once granted, cancelled or refused."""
+    """True once it has left the queue."""
+    delivered: bool = False
+    """True once the lease was handed over."""
 
     def grant(self, lease: Lease) -> bool:
         """Hand the lease over in the waiter's loop; False when that loop is closed."""
         self.lease = lease
+        self.delivered = True
         return self.loop.call(self._deliver, lease)
 
     def _deliver(self, lease: Lease) -> None:
