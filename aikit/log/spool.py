@@ -158,6 +158,13 @@ class Spool:
         self._living().submit(item)
         return item.future.result(timeout)
 
+    def orphans(self) -> list[sqlite3.Connection]:
+        """Hand over the connections of spools that were deleted and replaced while in use; the caller closes them."""
+        if self._writer is None:
+            return []
+        taken = self._writer.orphans
+        return [taken.pop() for _ in range(len(taken))]
+
     def close(self, timeout: float | None = None) -> None:
         """Write what is there and let the file go; twice does no harm."""
         with self._opening:

@@ -1,0 +1,166 @@
+"""The frames that people get: calls, attempts and trials, filtered, in time's order, with the right types."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from aikit.log.schema import ATTEMPTS, CALLS, TRIALS, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["Filter", "Since", "attempts", "calls", "instant", "trials", "typed"]
+
+Since = str | datetime | date | timedelta | None
+"""`"7d"`, `"12h"`, `"30m"`, `"2w"`, an ISO date or time, a datetime, a date, a span; without a zone it is UTC."""
+
+_SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|d|w)\s*")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DTYPES = {"BIGINT": "Int64", "INTEGER": "Int64", "DOUBLE": "float64", "DECIMAL(18,9)": "float64"}
+
+
+def instant(since: Since, now: float) -> datetime | None:
+    """Return the moment that `since` means, as a naive UTC datetime; None for all time. Raises ValueError."""
+    if since is None:
+        return None
+    if isinstance(since, timedelta):
+        return _utc(now) - since
+    if isinstance(since, datetime):
+        return since.astimezone(UTC).replace(tzinfo=None) if since.tzinfo else since
+    if isinstance(since, date):
+        return datetime(since.year, since.month, since.day)  # DuckDB's TIMESTAMP has no zone: UTC
+    if span := _SPAN.fullmatch(since):
+        return _utc(now) - timedelta(seconds=float(span[1]) * _SECONDS[span[2]])
+    try:
+        return instant(datetime.fromisoformat(since), now)
+    except ValueError:
+        raise ValueError(f"since={since!r} is no time; write '7d', '12h', '30m', '2026-11-01' or a datetime") from None
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+
+
+class Filter:
+    """Which calls are meant, as SQL conditions on `calls` and their parameters."""
+
+    def __init__(
+        self,
+        *,
+        since: datetime | None = None,
+        model: str | None = None,
+        tags: str | Iterable[str] | None = None,
+        experiment: str | None = None,
+    ) -> None:
+        self.conditions: list[str] = []
+        self.parameters: list[Any] = []
+        if since is not None:
+            # The day prunes whole row groups; the time alone is ten times slower.
+            self._add("day >= ? AND started_at >= ?", since.date(), since)
+        if model is not None:
+            provider, colon, name = model.partition(":")
+            self._add("provider = ? AND model = ?", provider, name) if colon else self._add("model = ?", model)
+        if tags is not None:
+            self._add("list_has_all(tags, ?::VARCHAR[])", [tags] if isinstance(tags, str) else list(tags))
+        if experiment is not None:
+            self._add("experiment = ?", experiment)
+
+    def _add(self, condition: str, *parameters: Any) -> None:
+        self.conditions.append(condition)
+        self.parameters.extend(parameters)
+
+    @property
+    def where(self) -> str:
+        """The WHERE clause, empty where everything is meant."""
+        return f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
+
+
+def calls(connection: DuckDBPyConnection, filter: Filter, *, limit: int | None, texts: bool) -> pd.DataFrame:  # noqa: A002
+    """Return the calls that are meant, oldest first; with a limit, the latest ones."""
+    chosen = f"SELECT * FROM calls{filter.where} ORDER BY started_at DESC{_limit(limit)}"
+    return _frame(connection, CALLS, chosen, filter.parameters, texts=texts)
+
+
+def attempts(connection: DuckDBPyConnection, filter: Filter, *, limit: int | None, texts: bool) -> pd.DataFrame:  # noqa: A002
+    """Return the attempts of the calls that are meant, oldest first; with a limit, the latest ones."""
+    within = f" WHERE call_id IN (SELECT call_id FROM calls{filter.where})" if filter.conditions else ""
+    chosen = f"SELECT * FROM attempts{within} ORDER BY started_at DESC{_limit(limit)}"
+    if texts:
+        hashes = "SELECT call_id, any_value(prompt_hash) AS prompt_hash, any_value(text_hash) AS text_hash FROM calls"
+        wanted = "WHERE call_id IN (SELECT call_id FROM wanted) GROUP BY call_id"
+        chosen = f"WITH wanted AS ({chosen}) SELECT * FROM wanted LEFT JOIN ({hashes} {wanted}) USING (call_id)"
+    return _frame(connection, ATTEMPTS, chosen, filter.parameters, texts=texts)
+
+
+def trials(connection: DuckDBPyConnection, *, run: str | None, experiment: str | None, texts: bool) -> pd.DataFrame:
+    """Return the last row of each trial, in the order of their first ones."""
+    wanted = {"run": run, "experiment": experiment}
+    conditions = [f"{name} = ?" for name, value in wanted.items() if value is not None]
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    newest = "QUALIFY row_number() OVER (PARTITION BY trial_id ORDER BY scored_at DESC) = 1"
+    parameters = [value for value in wanted.values() if value is not None]
+    chosen = f"SELECT * FROM trials{where} {newest}"
+    return _frame(connection, TRIALS, chosen, parameters, texts=texts)
+
+
+def _limit(limit: int | None) -> str:
+    return "" if limit is None else f" LIMIT {int(limit)}"
+
+
+def _frame(
+    connection: DuckDBPyConnection, table: Table, chosen: str, parameters: Sequence[Any], *, texts: bool
+) -> pd.DataFrame:
+    columns = [f'c."{name}"::DOUBLE AS "{name}"' if name == "cost" else f'c."{name}"' for name in table.shown]
+    query = f"WITH chosen AS MATERIALIZED ({chosen})"
+    join = ""
+    if texts:
+        sides = ("text",) if table is TRIALS else ("prompt", "text")
+        hashes = " UNION ".join(f"SELECT {side}_hash FROM chosen" for side in sides)
+        query += (
+            ", found AS (SELECT hash, any_value(content) AS content FROM payloads"
+            f" WHERE hash IN ({hashes}) GROUP BY hash)"
+        )
+        columns += [f"{side}.content AS {side}" for side in sides]
+        join = "".join(f" LEFT JOIN found AS {side} ON {side}.hash = c.{side}_hash" for side in sides)
+    query += f" SELECT {', '.join(columns)} FROM chosen AS c{join} ORDER BY c.{table.clock}, c.{table.shown[0]}"
+    return typed(connection.execute(query, parameters).df(), table)
+
+
+def typed(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """Give a frame the types that its columns keep whatever the rows: UTC times, Int64 where a count may be missing."""
+    import pandas as pd
+
+    texts = "str" if int(pd.__version__.split(".")[0]) >= 3 else "object"
+    for name in frame.columns:
+        kind = table.columns.get(name, "VARCHAR")  # prompt and text come from the payloads
+        if kind == "VARCHAR":
+            frame[name] = frame[name].astype(texts)
+        elif kind == "TIMESTAMP":
+            frame[name] = frame[name].astype("datetime64[us]").dt.tz_localize("UTC")
+        elif kind == "BOOLEAN":
+            frame[name] = frame[name].fillna(False).astype(bool)  # pandas' own signature
+        elif kind == "VARCHAR[]":
+            frame[name] = _objects([_strings(value) for value in frame[name]], frame)
+        elif kind == "JSON":
+            frame[name] = _objects(
+                [json.loads(value) if isinstance(value, str) else {} for value in frame[name]], frame
+            )
+        elif dtype := _DTYPES.get(kind):
+            frame[name] = frame[name].astype(dtype)  # pyright: ignore[reportCallIssue, reportArgumentType]  # a variable
+    return frame
+
+
+def _strings(value: Any) -> list[str]:
+    """Return a tag list as DuckDB gives it (an array, or NULL in one of three shapes) as strings."""
+    return [] if value is None or isinstance(value, float) else [str(item) for item in value]
+
+
+def _objects(values: list[Any], frame: pd.DataFrame) -> pd.Series[Any]:
+    import pandas as pd
+
+    return pd.Series(values, index=frame.index, dtype=object)
