@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aikit import charts, stats
     from aikit.budgets import CostTracker
-    from aikit.client import AsyncKit
+    from aikit.async_kit import AsyncKit
     from aikit.config import ProviderConfig
     from aikit.errors import AikitError, BudgetExceeded, StreamInterrupted
     from aikit.experiments import Experiment, Run, Sample, Score, Variant, scorers
-    from aikit.kit import Kit, open
+    from aikit.kit import Kit, open  # noqa: A004 — `aikit.open` reads as what it does
     from aikit.limits import RateLimiter
     from aikit.messages import Completion, GenerationOptions, Message, ProviderCapabilities, Usage
     from aikit.providers.base import LLMProvider
@@ -58,7 +58,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AikitError": "errors",
-    "AsyncKit": "client",
+    "AsyncKit": "async_kit",
     "BudgetExceeded": "errors",
     "Completion": "messages",
     "CostTracker": "budgets",

@@ -15,9 +15,10 @@ import msgspec
 
 from aikit.errors import LogUnwritable
 from aikit.events import Event, Finished, TextDelta
+from aikit.log.schema import CallRow
 from aikit.messages import Completion, GenerationOptions, Message
 from aikit.providers.base import Adapter, LLMProvider
-from aikit.records import Row, answer_of, attempt_row, call_row, status_of
+from aikit.records import answer_of, attempt_row, call_row, status_of
 from aikit.requests import Request
 from aikit.retries import RetryPolicy
 from aikit.routing.balance import Rotation, order_for
@@ -57,7 +58,7 @@ class Client:
     targets: Targets
     admission: Admission
     log: Any
-    """Takes finished rows: `record(call)`, `record_attempt(attempt)`, and `fault`."""
+    """Takes finished rows: `record(call)`, `record_attempt(attempt)`."""
     default_model: Callable[[], str]
     longest_wait: Callable[[], float]
     """Seconds that a server may ask to wait before the call gives up instead."""
@@ -188,7 +189,7 @@ class Client:
         )
         underway.completion = completion
         self.log.record(self._row(underway, "ok", None))
-        fault = self.log.fault
+        fault = self.log.spool.fault
         if fault is not None:
             raise LogUnwritable(
                 f"the answer is here, in .completion, but the log can't be written: {fault}", completion=completion
@@ -201,7 +202,7 @@ class Client:
             return
         self.log.record(self._row(underway, status_of(error, underway.call), error))
 
-    def _row(self, underway: Underway, status: str, error: BaseException | None) -> Row:
+    def _row(self, underway: Underway, status: str, error: BaseException | None) -> CallRow:
         return call_row(
             underway.request,
             underway.call,

@@ -102,7 +102,10 @@ class SDKConnection:
             response, error = await self._once_fresh(request)
             if response is None:
                 break
-            headers = dict(response.headers)
+            if on_response is None and response.is_success:
+                return response
+            # Made from the raw pairs: httpx2's own mapping works out its encoding once per header.
+            headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers.raw}
             if on_response is not None:
                 on_response(response.status_code, headers)
             if response.is_success:

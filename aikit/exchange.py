@@ -227,7 +227,7 @@ class Exchange:
         self._response = response = await self._send()
         kind = response.headers.get("content-type", "").lower()
         encoded = response.headers.get("content-encoding", "identity").lower() not in ("", "identity")
-        body = response.aiter_bytes() if encoded else response.aiter_raw()
+        body = response.aiter_bytes() if encoded else response.stream.__aiter__()
         self._body = cast("AsyncGenerator[bytes, None]", body)
         if "html" not in kind and not kind.startswith("application/json"):
             return ()

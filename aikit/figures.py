@@ -8,9 +8,9 @@ __all__ = ["count", "dollars", "ordinal", "seconds", "share"]
 
 
 def dollars(amount: Decimal | float | None) -> str:
-    """Return US dollars with two significant digits below a cent: `$12.40`, `$0.0011`, `$0`; None is `price unknown`."""
+    """Return US dollars with two significant digits below a cent: `$12.40`, `$0.0011`, `$0`."""
     if amount is None:
-        return "price unknown"
+        return "price unknown"  # never $0
     value = Decimal(str(amount)) if isinstance(amount, float) else Decimal(amount)
     sign, size = ("−" if value < 0 else ""), abs(value)
     if size == 0:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from aikit.errors import PromptError, UnknownSetting, did_you_mean
+from aikit.limits import Priority
 from aikit.messages import GenerationOptions, Message, Part, Role, Text, as_messages
 from aikit.routing.call import OnInterrupt
 
@@ -30,7 +31,7 @@ class Request:
     model: str | Route | LLMProvider | None = None
     """None takes the default model."""
     tags: tuple[str, ...] = ()
-    priority: str | int = "interactive"
+    priority: Priority = "interactive"
     """`interactive` before `run` before `background`, or a number: the lower goes first."""
     timeout: float | None = None
     """Seconds for the whole call, waiting and retries included; None leaves it to the provider's timeouts."""
@@ -57,7 +58,7 @@ class Request:
         system: str | None = None,
         variables: Mapping[str, Any] | None = None,
         tags: Sequence[str] = (),
-        priority: str | int = "interactive",
+        priority: Priority = "interactive",
         timeout: float | None = None,
         on_interrupt: OnInterrupt = "raise",
         **options: Any,
@@ -155,8 +156,9 @@ def _message(given: Any, number: int) -> Message:
     if isinstance(given, Message):
         message = given
     elif isinstance(given, Mapping) and {"role", "content"} <= set(cast("Mapping[str, Any]", given)):
-        content = cast("Mapping[str, Any]", given)["content"]
-        message = Message(given["role"], content if isinstance(content, str) else tuple(content))
+        fields_given = cast("Mapping[str, Any]", given)
+        content = fields_given["content"]
+        message = Message(fields_given["role"], content if isinstance(content, str) else tuple(content))
     else:
         raise PromptError(f"message {number} is neither a Message nor a mapping with role and content: {given!r:.80}")
     if message.role not in get_args(Role):

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 import msgspec
 
-from aikit.events import Event, Finished, ReasoningDelta, Restarted, TextDelta, ToolDelta, UsageUpdate
+from aikit.events import Event, Finished, ReasoningDelta, TextDelta, ToolDelta, UsageUpdate
 from aikit.messages import Completion, FinishReason, ToolCall, Usage, UsageSource
 
 __all__ = ["AsyncStream", "Attempt", "AttemptStatus", "Transcript", "parsed_tool_calls"]
@@ -87,7 +87,7 @@ class Transcript:
             self.usage = event.usage
         elif isinstance(event, Finished):
             self.finished = event
-        elif isinstance(event, Restarted):
+        else:  # Restarted
             self.pieces.clear()
             self.reasoning.clear()
             self.tools.clear()
@@ -162,10 +162,9 @@ class AsyncStream:
         self._events = events
         self._result = result
 
-    async def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncGenerator[Event, None]:
         """Yield every event, the last of them `Finished`."""
-        async for event in self._events:
-            yield event
+        return self._events
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self._text()

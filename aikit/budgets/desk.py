@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from aikit.errors import AikitError, LogError, LogUnwritable
-from aikit.log import ledger
+from aikit.log import ledger, spending
 from aikit.log.owners import living_owners
 from aikit.log.postings import Crossing, Known, Postings, Room, Rules
 from aikit.messages import GenerationOptions
 
 if TYPE_CHECKING:
-    from aikit.log.ledger import HeldRow, Scopes
+    from aikit.log.ledger import Scopes
     from aikit.log.spool import Spool
 
 __all__ = ["Desk", "Outcome", "Request", "Reservation", "Turn"]
@@ -122,7 +122,6 @@ class Turn:
     answers: list[tuple[Request, Outcome]] = field(default_factory=list[tuple[Request, "Outcome"]])
     waiting: list[Request] = field(default_factory=list[Request])
     crossings: list[Crossing] = field(default_factory=list[Crossing])
-    given_up: list[HeldRow] = field(default_factory=list["HeldRow"])
     claimed: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
 
 
@@ -219,7 +218,8 @@ class Desk:
         self._line.extend(self._requests.popleft() for _ in range(len(self._requests)))
         now = self._clock()
         postings = Postings(connection, self.rules, owner=self._spool.owner, now=now)
-        turn = Turn(given_up=self._give_up(connection, postings, now))
+        turn = Turn()
+        self._give_up(connection, postings, now)
         self._book(postings)
         self._answer(postings, turn)
         turn.crossings = postings.write()
@@ -266,17 +266,16 @@ class Desk:
                 postings.hold(r.key, r.at, r.upper, r.scopes, r.intent)
                 turn.answers.append((request, r))
 
-    def _give_up(self, connection: sqlite3.Connection, postings: Postings, now: float) -> list[HeldRow]:
+    def _give_up(self, connection: sqlite3.Connection, postings: Postings, now: float) -> None:
         """Settle what the dead hold: at the first transaction, and while somebody waits."""
         first = self._looked_for_dead == float("-inf")
         if not first and (not self._line or abs(now - self._looked_for_dead) < DEAD_SECONDS):
-            return []
+            return
         self._looked_for_dead = now
         living = living_owners(self._spool.home) | {self._spool.owner}
-        dead = ledger.dead_holds(connection, living)
-        for row in dead:
+        for row in ledger.dead_holds(connection, living):
             postings.give_up(row)
-        return dead
+            spending.log_lost(connection, row, now)
 
     def _done(self, future: Future[Turn]) -> None:
         """Run in the writer's thread, after the commit or its failure."""

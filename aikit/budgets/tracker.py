@@ -16,7 +16,7 @@ from aikit.errors import AikitError, BudgetExceeded, UnknownPrice
 from aikit.log import ledger
 from aikit.log.ledger import Budget, Scopes
 from aikit.log.postings import Known, Room, Rules
-from aikit.log.schema import AttemptRow, EventRow
+from aikit.log.schema import EventRow
 from aikit.prices import dollars, nano
 
 if TYPE_CHECKING:
@@ -127,8 +127,12 @@ class CostTracker:
 
     async def reload(self) -> None:
         """Read the budgets again; needed by nobody but the writer of a budget."""
+        await asyncio.to_thread(self.refresh)
+
+    def refresh(self) -> None:
+        """Do what `reload` does, from outside an event loop."""
         stamp = self._stamp_now()
-        self._desk.rules = await asyncio.to_thread(self._spool.read, Rules.read)
+        self._desk.rules = self._spool.read(Rules.read)
         self._seen_stamp = stamp
 
     def changed(self) -> None:
@@ -177,8 +181,6 @@ class CostTracker:
 
     def _notice(self, turn: Turn) -> None:
         """Run in the writer's thread after a commit."""
-        for row in turn.given_up:
-            self._report_lost(row)
         for crossing in turn.crossings:
             alert = Alert.of(crossing.budget, crossing.threshold, crossing.spent, crossing.start)
             self._spool.put(
@@ -198,25 +200,6 @@ class CostTracker:
                 self.alerts.deliver(number, Alert.of(by_number[number], threshold, spent, start))
         for failure in self.alerts.failures():
             self._spool.put("event", EventRow(at=self._clock(), kind="alert_not_delivered", message=failure))
-
-    def _report_lost(self, row: ledger.HeldRow) -> None:
-        intent = row.intent
-        attempt = AttemptRow(
-            attempt_id=str(intent.get("attempt_id", row.key)),
-            call_id=str(intent.get("call_id", "")),
-            number=int(intent.get("number", 1)),
-            started_at=row.at,
-            provider=row.scopes.provider,
-            model=row.scopes.model,
-            status="unknown",
-            usage_source="upper_bound",
-            cost=row.upper,
-            extra={"possibly_billed": True, "owner": row.owner},
-        )
-        self._spool.put("attempt", attempt)
-        upper = "unknown" if row.upper is None else f"${dollars(row.upper):f}"
-        message = f"{row.scopes.provider}:{row.scopes.model} was possibly billed; its process died; at most {upper}"
-        self._spool.put("event", EventRow(at=self._clock(), kind="possibly_billed", subject=row.key, message=message))
 
 
 def _scopes(scopes: Scopes | Mapping[str, str | Sequence[str]]) -> Scopes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aikit.charts.theme import INK, PALETTE, finished
 
@@ -39,7 +39,11 @@ def forest(effects: pd.DataFrame, *, title: str = "", unit: str = "") -> Any:
         part["to"] = part["high"].replace(np.inf, high + pad).fillna(high + pad)
         label = " ".join(filter(None, (str(group), f"({part['unit'].iloc[0]})" if part["unit"].iloc[0] else "")))
         panels.append(_panel(part, label or "difference", (low - pad, high + pad)))
-    chart = panels[0] if len(panels) == 1 else alt.vconcat(*panels).resolve_scale(x="independent", color="shared")
+    chart = (
+        panels[0]
+        if len(panels) == 1
+        else cast("Any", alt.vconcat(*panels)).resolve_scale(x="independent", color="shared")
+    )
     return finished(chart.properties(title=title) if title else chart)
 
 

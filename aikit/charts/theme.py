@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 __all__ = ["PALETTE", "as_svg", "finished"]
 
@@ -24,7 +24,8 @@ def finished(chart: Any) -> Any:
         background="transparent",
         font="system-ui, sans-serif",
         axis={"labelColor": INK, "titleColor": INK, "gridColor": INK, "gridOpacity": 0.2, "domainColor": INK,
-              "tickColor": INK, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 260},
+              "tickColor": INK, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
+              "labelLimit": 260},
         legend={"labelColor": INK, "titleColor": INK, "orient": "top", "labelFontSize": 12, "titleFontSize": 12},
         title={"color": INK, "anchor": "start", "fontSize": 14, "subtitleColor": INK},
         header={"labelColor": INK, "titleColor": INK},
@@ -33,7 +34,7 @@ def finished(chart: Any) -> Any:
         range={"category": list(PALETTE)},
     )  # fmt: skip
     # Past Altair, whose own __setattr__ would write it into the specification.
-    object.__setattr__(themed, "__class__", _shown(type(themed)))
+    object.__setattr__(themed, "__class__", _shown(cast("type[Any]", type(themed))))
     return themed
 
 
@@ -98,10 +99,18 @@ def _html(chart: Any, scale: float) -> str:
     return vl_convert.vegalite_to_html(_spec(chart), bundle=True)
 
 
+def _svg(chart: Any, scale: float) -> str:
+    return as_svg(chart)
+
+
+def _json(chart: Any, scale: float) -> str:
+    return _spec(chart)
+
+
 _WRITERS: dict[str, Any] = {
     ".png": _png,
-    ".svg": lambda chart, scale: as_svg(chart),
+    ".svg": _svg,
     ".pdf": _pdf,
     ".html": _html,
-    ".json": lambda chart, scale: _spec(chart),
+    ".json": _json,
 }

@@ -14,6 +14,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -157,6 +158,11 @@ class Budget:
         return True
 
     @property
+    def amount_dollars(self) -> Decimal:
+        """The amount in US dollars."""
+        return Decimal(self.amount).scaleb(-9)
+
+    @property
     def name(self) -> str:
         """The scope in words: `all`, `provider=openai`, `model=gpt-5-mini tag=nightly`."""
         return " ".join(f"{name}={value}" for name, value in self.scope.items()) or "all"
@@ -244,7 +250,7 @@ def claim_alerts(connection: sqlite3.Connection, numbers: Sequence[int]) -> list
         return []
     marks = ", ".join("?" * len(numbers))
     return connection.execute(
-        f"UPDATE alerts SET delivered = 1 WHERE delivered = 0 AND budget_id IN ({marks})"  # noqa: S608  # marks only
+        f"UPDATE alerts SET delivered = 1 WHERE delivered = 0 AND budget_id IN ({marks})"  # marks only
         " RETURNING budget_id, threshold, spent, start",
         tuple(numbers),
     ).fetchall()

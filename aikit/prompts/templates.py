@@ -9,7 +9,7 @@ from aikit.errors import PromptError, did_you_mean
 from aikit.messages import Message, Role
 from aikit.prompts.sandbox import environment, plain
 
-__all__ = ["Body", "Partial", "Template", "as_body", "parts_of"]
+__all__ = ["Body", "Partial", "Template", "as_body", "inspect_source", "parts_of", "render"]
 
 Body = str | tuple[Message, ...]
 """A text template, or chat turns whose contents are templates."""
@@ -178,3 +178,12 @@ def inspect_source(source: str, *, label: str) -> tuple[tuple[str, ...], frozens
 
 def _guards(node: Any) -> bool:
     return getattr(node.node, "name", None) is not None and node.name in ("defined", "undefined", "default", "d")
+
+
+def render(prompt: TemplateLike, variables: Mapping[str, Any]) -> str | tuple[Message, ...]:
+    """Fill in a template that was never saved, as a saved one is: the same sandbox, the same errors."""
+    body = as_body(prompt)
+    texts = Template(body, {}, label="the prompt").render(variables)
+    if isinstance(body, str):
+        return texts[0]
+    return tuple(Message(turn.role, text) for turn, text in zip(body, texts, strict=True))

@@ -14,6 +14,7 @@ import msgspec
 from aikit.errors import ProtocolError
 from aikit.events import Event
 from aikit.messages import Completion, GenerationOptions, Message, ProviderCapabilities, TokenCount, as_messages
+from aikit.secret import Secret
 from aikit.streams import Transcript
 
 if TYPE_CHECKING:
@@ -67,11 +68,13 @@ class Adapter:
     needs_model: ClassVar[bool] = True
     """Whether a target has to name a model."""
 
-    def __init__(self, config: ProviderConfig, *, name: str, model: str = "", key: str | None = None) -> None:
+    def __init__(
+        self, config: ProviderConfig, *, name: str, model: str = "", key: Secret | str | None = None
+    ) -> None:
         self.config = config
         self.name = name
         self.model = model
-        self.key = key
+        self._secret = Secret(key) if isinstance(key, str) else key
         self.price: Price | None = None
         """The model's price; None when not known. Set by whoever has the price book."""
         self.on_response: OnResponse | None = None
@@ -79,17 +82,22 @@ class Adapter:
         """Seconds that the caller gives the attempt, where that is less than `config.timeouts.total`; else None."""
 
     @property
+    def key(self) -> str | None:
+        """The key that calls are made with, for the request alone; None without one."""
+        return None if self._secret is None else self._secret.reveal()
+
+    @property
     def needs_key(self) -> bool:
         """Whether a call without a key is refused before it is sent; a server of one's own may need none."""
         return self.uses_key
 
-    def bound(self, *, model: str | None = None, key: str | None = None) -> Self:
+    def bound(self, *, model: str | None = None, key: Secret | str | None = None) -> Self:
         """Return a copy for another model or key that shares this one's client."""
         other = copy.copy(self)
         if model is not None:
             other.model = model
         if key is not None:
-            other.key = key
+            other._secret = Secret(key) if isinstance(key, str) else key
         return other
 
     async def ready(self) -> None:

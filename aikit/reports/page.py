@@ -32,7 +32,8 @@ p { margin: .5rem 0; } .soft, figcaption, footer { color: var(--soft); font-size
 th, td { padding: .35rem .8rem .35rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--soft); } td.number, th.number { text-align: right; padding: .35rem 0 .35rem .8rem; }
 td { white-space: pre-wrap; } figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .9rem; } dt { color: var(--soft); }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .9rem; }
+dt { color: var(--soft); }
 dd { margin: 0; } code { font-family: ui-monospace, "SF Mono", Menlo, monospace; font-size: .9em; }
 footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .8rem; }
 @media print { body { max-width: none; } }
@@ -54,7 +55,8 @@ class Page:
 
     def paragraph(self, text: str, *, soft: bool = False) -> None:
         """Add a paragraph; `**bold**` is the only mark-up that is understood."""
-        self._parts.append(f"<p{' class="soft"' if soft else ''}>{_bold(text)}</p>")
+        start = '<p class="soft">' if soft else "<p>"
+        self._parts.append(f"{start}{_bold(text)}</p>")
 
     def verdict(self, sentence: str, *, decision: str) -> None:
         """Add the one sentence that the report is about."""
@@ -90,7 +92,8 @@ class Page:
         """Return the whole page."""
         head = (
             f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            '<meta name="referrer" content="no-referrer">'
             f"<title>{escape(self._title)}</title><style>{STYLE}</style>"
         )
         body = "\n".join(self._parts)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from aikit.limits import Priority
 from aikit.messages import GenerationOptions, Message
 from aikit.providers.base import Adapter
 from aikit.streams import Attempt
@@ -22,7 +23,7 @@ class Call:
     call_id: str
     started: float
     """The clock's time at the start of the call."""
-    priority: str | int = "interactive"
+    priority: Priority = "interactive"
     group: str = ""
     """Calls of one run share a group, so that runs are served fairly."""
     deadline: float | None = None
@@ -46,7 +47,7 @@ class Reservation(Protocol):
     options: GenerationOptions
     """The options to send: a hard budget always sets `max_tokens`."""
 
-    def settle(self, cost: int | None) -> None:
+    def settle(self, cost: int | None, *, estimated: bool = False) -> None:
         """Book the cost in nano-dollars; None when there is no price."""
         ...
 

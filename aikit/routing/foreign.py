@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
 from decimal import Decimal
 from typing import ClassVar
 
@@ -32,17 +31,16 @@ class Foreign(Adapter):
 
     async def generate_stream(
         self, prompt: str | Sequence[Message], options: GenerationOptions
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Yield the provider's events."""
         try:
             stream = self._provider.generate_stream(prompt, options)
-            if hasattr(stream, "aclose"):
-                async with aclosing(stream) as events:  # pyright: ignore[reportArgumentType] — it has aclose
-                    async for event in events:
-                        yield event
-            else:
+            try:
                 async for event in stream:
                     yield event
+            finally:
+                if isinstance(stream, AsyncGenerator):
+                    await stream.aclose()
         except AikitError:
             raise
         except Exception as error:

@@ -204,7 +204,7 @@ class Guard:
                 lease.cancel()
             breaker.record("ignored")
             raise
-        bound = adapter.bound(key=key.secret.reveal() if key else None)
+        bound = adapter.bound(key=key.secret if key else None)
         bound.time_left = call.time_left(self._clock())
         started = self._clock()
         attempt.queue_time = started - queued
@@ -248,17 +248,16 @@ class Guard:
         call = self._call
         taken: list[Lease] = []
         for limiter in self.gate.limiters(key_id):
-            if call.input_tokens is None:
-                call.input_tokens = tokens.quick(messages, options)
+            count = call.input_tokens
+            if count is None:
+                count = call.input_tokens = tokens.quick(messages, options)
             output = options.max_tokens or DEFAULT_OUTPUT_TOKENS
-            lease = limiter.try_reserve(
-                call.input_tokens, output_tokens=output, priority=call.priority, group=call.group
-            )
+            lease = limiter.try_reserve(count, output_tokens=output, priority=call.priority, group=call.group)
             try:
                 taken.append(
                     lease
                     or await limiter.reserve(
-                        call.input_tokens,
+                        count,
                         output_tokens=output,
                         priority=call.priority,
                         deadline=call.deadline,
@@ -372,7 +371,7 @@ class Guard:
             else:
                 lease.cancel()
         if bill.billed:
-            ticket.reservation.settle(bill.cost)
+            ticket.reservation.settle(bill.cost, estimated=bill.source in ("estimated", "upper_bound"))
         else:
             ticket.reservation.release()
         self._tell_breaker(ticket, status, error)

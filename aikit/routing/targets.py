@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aikit import providers
@@ -27,7 +28,9 @@ __all__ = ["Targets"]
 class _Provider:
     """One configured provider: its adapter, keys, limiters and quota."""
 
-    def __init__(self, name: str, config: ProviderConfig, environ: Mapping[str, str] | None) -> None:
+    def __init__(
+        self, name: str, config: ProviderConfig, environ: Mapping[str, str] | None, folder: Path | None
+    ) -> None:
         self.config = config
         self.settings: Settings | None = None
         """The settings that `config` was last seen in."""
@@ -35,8 +38,8 @@ class _Provider:
         self.adapter = adapter(config, name=name)
         self.ring: KeyRing | None = None
         if self.adapter.uses_key:
-            ring = find_keys(name, config, environ=environ)
-            self.ring = ring if ring.keys or self.adapter.needs_key else None
+            ring = find_keys(name, config, environ=environ, folder=folder)
+            self.ring = ring if len(ring) or self.adapter.needs_key else None
         self.quota = RetryQuota()
         self.targets: dict[str, tuple[Adapter, Gate]] = {}
 
@@ -50,12 +53,14 @@ class Targets:
         *,
         prices: Callable[[], PriceBook],
         environ: Mapping[str, str] | None = None,
+        folder: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         uniform: random.Random | None = None,
     ) -> None:
         self._settings = settings
         self._prices = prices
         self._environ = environ
+        self._folder = folder
         self._clock = clock
         self._random = uniform or random.Random()  # noqa: S311 — jitter, not a secret
         self._lock = threading.RLock()
@@ -99,7 +104,7 @@ class Targets:
             if known is None or known.config != config:
                 if known is not None:
                     self._retired.append(known)
-                known = self._providers[name] = _Provider(name, config, self._environ)
+                known = self._providers[name] = _Provider(name, config, self._environ, self._folder)
             known.settings = settings
             return known
 

@@ -56,7 +56,7 @@ def bootstrap_sums(
     random = np.random.default_rng(seed)
     if cluster is not None:
         codes = cluster_codes(cluster, table.shape[0])
-        table = np.stack([np.bincount(codes, weights=one) for one in table.T], axis=1)
+        table = np.stack([np.bincount(codes, weights=one).astype(np.float64) for one in table.T], axis=1)
     rows = len(table)
     if rows == 0 or draws == 0:
         return np.zeros((draws, table.shape[1]))
@@ -65,7 +65,8 @@ def bootstrap_sums(
         return random.multinomial(rows, counts / rows, size=draws).astype(np.float64) @ unique
     if rows > _GROUPS:
         group = random.permutation(rows) % _GROUPS
-        table = np.stack([np.bincount(group, weights=one, minlength=_GROUPS) for one in table.T], axis=1)
+        grouped = [np.bincount(group, weights=one, minlength=_GROUPS).astype(np.float64) for one in table.T]
+        table = np.stack(grouped, axis=1)
     step = max(1, _BLOCK // len(table))
     parts = [
         poisson_weights(len(table), min(step, draws - start), random).astype(np.float64) @ table
@@ -102,7 +103,8 @@ def studentised_bootstrap(
 
     array = finite(values)
     codes = np.arange(array.size) if cluster is None else cluster_codes(cluster, array.size)
-    sums, counts = np.bincount(codes, weights=array).astype(np.float64), np.bincount(codes).astype(np.float64)
+    sums = np.bincount(codes, weights=array).astype(np.float64)
+    counts = np.bincount(codes).astype(np.float64)
     plain = mean_of_cluster_sums(counts, sums, alpha=alpha)
     method = f"studentised bootstrap, {draws:,} draws"
     if plain.estimate is None or not plain.se:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from aikit.stats.measuring import Study
 from aikit.stats.outcome import Outcome
@@ -13,6 +14,7 @@ __all__ = ["alone", "examine"]
 
 _UNMATCHED = 0.05
 _QUANTILES = (0.5, 0.9, 0.95)
+_QUANTILE_DRAWS = 4_000  # beside the verdict, so that a live refresh stays under 50 ms
 
 
 def alone(study: Study, comparison: Comparison, column: int) -> tuple[str, ...]:
@@ -32,9 +34,9 @@ def _mismatch(study: Study, comparison: Comparison, column: int) -> list[str]:
     from aikit.stats.srm import MISMATCH_BELOW, sample_ratio_mismatch
 
     design = study.design
-    shares = design.frame.attrs.get("weights")
+    shares = cast("Mapping[str, float] | None", design.frame.attrs.get("weights"))
     names = [design.variants[0], design.variants[column]]
-    weights = [float(shares.get(one, 0.0)) for one in names] if isinstance(shares, dict) else None
+    weights = [float(shares.get(one, 0.0)) for one in names] if shares else None
     assigned = [int((design.rows[:, one] > 0).sum()) for one in (0, column)]
     completed = [int(comparison.details[name]) for name in ("n_control", "n_variant")]
     found: list[str] = []
@@ -58,6 +60,7 @@ def examine(
         details |= _quantiles(study, outcome, column)
     if outcome.kind == "ordinal" and study.design.paired:
         details |= _net_wins(study, outcome, column)
+    details |= _epochs(study, outcome, column) | _missing(study, outcome, column)
     strata = _strata(study, outcome, column)
     if strata:
         details["strata"] = strata
@@ -108,7 +111,7 @@ def _quantiles(study: Study, outcome: Outcome, column: int) -> dict[str, Any]:
         return {}
     found = quantile_ratios(
         np.exp(left), np.exp(right), _QUANTILES, clusters,
-        paired=study.design.paired, alpha=study.alpha, draws=study.draws, seed=study.seed,
+        paired=study.design.paired, alpha=study.alpha, draws=min(study.draws, _QUANTILE_DRAWS), seed=study.seed,
     )  # fmt: skip
     return {
         "quantiles": {
@@ -132,6 +135,73 @@ def _net_wins(study: Study, outcome: Outcome, column: int) -> dict[str, Any]:
         return {}
     found = net_wins(left, right, clusters, direction=outcome.direction, alpha=study.alpha)
     return {"net_wins": {"estimate": found.estimate, "low": found.low, "high": found.high, "p": found.p}}
+
+
+def _epochs(study: Study, outcome: Outcome, column: int) -> dict[str, Any]:
+    """Spread of answers to the same sample, its share of the whole (ICC), and for pass/fail pass@k and pass^k."""
+    import numpy as np
+
+    if outcome.squares is None:
+        return {}
+    found: dict[str, Any] = {}
+    for place in (0, column):
+        weight, mean = outcome.cells.weight[:, place], outcome.cells.mean[:, place]
+        many = weight > 1
+        if many.sum() < 2:
+            continue
+        k, spread = weight[many], np.maximum(outcome.squares.mean[many, place] - mean[many] ** 2, 0.0)
+        within = float((spread * k).sum() / (k - 1).sum())
+        between = float(mean[many].var(ddof=1)) - within * float((1 / k).mean())
+        share = between / (between + within) if between + within > 0 else None
+        found[study.design.variants[place]] = {
+            "within_variance": within,
+            "between_variance": between,
+            "icc": None if share is None else max(share, 0.0),
+        }
+    return {"epochs": found | _pass_k(study, outcome, column)} if found else {}
+
+
+def _pass_k(study: Study, outcome: Outcome, column: int) -> dict[str, Any]:
+    import numpy as np
+
+    from aikit.stats.epochs import pass_at_k_difference
+
+    if not (outcome.pass_fail and outcome.kind == "binary" and study.design.paired):
+        return {}
+    weight, mean = outcome.cells.weight[:, [0, column]], outcome.cells.mean[:, [0, column]]
+    both = (weight > 0).all(axis=1)
+    weight, passed = np.rint(weight[both]), np.rint(weight[both] * np.nan_to_num(mean[both]))
+    k = int(weight.min(initial=math.inf)) if both.any() else 0
+    if k < 2 or study.design.weights is not None:
+        return {}
+    clusters = None if study.design.clusters is None else study.design.clusters[both]
+    found: dict[str, Any] = {}
+    for name, every in ((f"pass@{k}", False), (f"pass^{k}", True)):
+        one = pass_at_k_difference(
+            passed[:, 0], weight[:, 0], passed[:, 1], weight[:, 1], k, clusters, every=every, alpha=study.alpha
+        )
+        found[name] = {
+            "control": one.details["a"], "variant": one.details["b"],
+            "estimate": one.estimate, "low": one.low, "high": one.high,
+        }  # fmt: skip
+    return found
+
+
+def _missing(study: Study, outcome: Outcome, column: int) -> dict[str, Any]:
+    """Bounds of the difference when unscored answers could have gone either way."""
+    import numpy as np
+
+    from aikit.stats.missing import missing_bounds
+
+    if not (outcome.missing and outcome.kind == "binary" and outcome.pass_fail) or study.design.repeated:
+        return {}
+    counts: list[int] = []
+    for place in (0, column):
+        mean = outcome.cells.mean[:, place]
+        passed, seen = int(np.nansum(mean)), int((~np.isnan(mean)).sum())
+        counts += [passed, seen - passed, int((study.design.rows[:, place] > 0).sum()) - seen]
+    found = missing_bounds(*counts)
+    return {"missing": {"low": found.low, "high": found.high, **found.details}}
 
 
 def _strata(study: Study, outcome: Outcome, column: int) -> dict[str, Any]:

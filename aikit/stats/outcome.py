@@ -37,6 +37,8 @@ class Outcome:
     log: bool = False
     divisor: Cells | None = None
     """Successes per epoch; only for kind "per_success"."""
+    squares: Cells | None = None
+    """Mean squares per sample × variant; only where samples were answered several times."""
     pass_fail: bool = False
     """Every value of every row is 0 or 1."""
     failures: int = 0
@@ -141,7 +143,7 @@ def _quality(design: Design, metric: str, values: Floats, kind: Kind, direction:
     present = values[~np.isnan(values)]
     pass_fail = bool(((present == 0) | (present == 1)).all())
     return Outcome(
-        metric, kind, direction, design.cells(values), pass_fail=pass_fail,
+        metric, kind, direction, design.cells(values), squares=_squares(design, values), pass_fail=pass_fail,
         failures=failures, missing=missing, warnings=notes,
     )  # fmt: skip
 
@@ -172,8 +174,15 @@ def _ratio(design: Design, metric: str, values: Floats, direction: str) -> Outco
     log = bool(present.size) and bool((present > 0).all())
     if not log and present.size:
         notes += (f"{metric} is 0 somewhere, which has no logarithm: ratio of means instead of geometric means",)
-    cells = design.cells(np.log(values) if log else values)
-    return Outcome(metric, "ratio", direction, cells, log=log, failures=failures, missing=missing, warnings=notes)
+    values = np.log(values) if log else values
+    return Outcome(
+        metric, "ratio", direction, design.cells(values), log=log, squares=_squares(design, values),
+        failures=failures, missing=missing, warnings=notes,
+    )  # fmt: skip
+
+
+def _squares(design: Design, values: Floats) -> Cells | None:
+    return design.cells(values**2) if design.repeated else None
 
 
 def _per_success(design: Design, metric: str, primary: str | None) -> Outcome:

@@ -259,5 +259,5 @@ def cochran_q(matrix: ArrayLike) -> Tested:
     df = variants - 1
     if spread == 0 or df < 1:
         return Tested(1.0, 0.0, float(df), len(table), "Cochran's Q")
-    q = float(df * (variants * (column**2).sum() - column.sum() ** 2) / spread)
-    return Tested(float(special.chdtrc(df, q)), q, float(df), len(table), "Cochran's Q")
+    q = df * float(variants * (column**2).sum() - column.sum() ** 2) / float(spread)
+    return Tested(float(cast("Any", special).chdtrc(df, q)), q, float(df), len(table), "Cochran's Q")

@@ -42,7 +42,9 @@ def amount(x: float, unit: str) -> str:
 
 
 def change(comparison: Comparison, *, brief: bool = False) -> str:
-    """Return the estimate with its interval: "+7.5 points (95 % interval +2.0 to +13.4)"; brief "18 % lower (9-26 %)"."""
+    """Return the estimate with its interval: "+7.5 points (95 % interval +2.0 to +13.4)", in brief without
+    the interval's name: "18 % lower (9-26 %)".
+    """
     if comparison.estimate is None:
         return "not measured"
     unit = {"points": " points", "net wins": " points of net wins"}.get(comparison.unit, "")

@@ -2,5 +2,6 @@
 
 from aikit.tokens.calibration import Calibration, CalibrationRow
 from aikit.tokens.counting import count, count_text, upper, warm
+from aikit.tokens.quick import quick
 
-__all__ = ["Calibration", "CalibrationRow", "count", "count_text", "upper", "warm"]
+__all__ = ["Calibration", "CalibrationRow", "count", "count_text", "quick", "upper", "warm"]

@@ -101,7 +101,8 @@ class AnswerReader:
 
     def text(self, text: str) -> Sequence[Event]:
         """Return the next piece of text as events; none while half of a character is all there is."""
-        if not (text := self._joiner.feed(text)):
+        joiner = self._joiner
+        if (joiner.half or not text.isascii()) and not (text := joiner.feed(text)):
             return ()
         self.delivered = True
         self.parts.append(text)

@@ -39,7 +39,12 @@ class SSEDecoder:
         if self._after_cr or b"\r" in data:
             data = self._with_line_feeds(data)
         pending = self._pending
-        if pending:
+        if not pending:
+            # What almost every read is: one event of one line.
+            size = len(data) - 2
+            if data.find(b"\n") == size and data[-1:] == b"\n" and data[:6] == b"data: ":
+                return [("", data[6:size])]
+        else:
             pending += data
             # Only what is new can hold the blank line: one byte per read stays linear in the event's length.
             if pending.find(b"\n\n", self._searched) < 0:
@@ -88,6 +93,9 @@ class SSEDecoder:
 def _frame(block: bytes) -> Frame | None:
     if block[:5] == b"data:" and b"\n" not in block:
         return "", block[6:] if block[5:6] == b" " else block[5:]
+    head, _, tail = block.partition(b"\n")
+    if head[:7] == b"event: " and tail[:6] == b"data: " and b"\n" not in tail:
+        return head[7:].decode("utf-8", "replace"), tail[6:]
     name = ""
     data: list[bytes] = []
     for line in block.split(b"\n"):

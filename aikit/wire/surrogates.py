@@ -28,23 +28,24 @@ class SurrogateJoiner:
     Needed because `"\\ud83d"` alone is legal JSON; DuckDB and UTF-8 can't hold it.
     """
 
-    __slots__ = ("_half",)
+    __slots__ = ("half",)
 
     def __init__(self) -> None:
-        self._half = ""
+        self.half = ""
+        """A high half that waits for the low one."""
 
     def feed(self, text: str) -> str:
         """Return `text` made whole; a high half at its end waits for what comes next."""
-        if not self._half and text.isascii():
+        if not self.half and text.isascii():
             return text
-        text = self._half + text
-        self._half = ""
+        text = self.half + text
+        self.half = ""
         if text and "\ud800" <= text[-1] <= "\udbff":
-            self._half = text[-1]
+            self.half = text[-1]
             text = text[:-1]
         return without_surrogates(text)
 
     def end(self) -> str:
         """Return U+FFFD for a half that never found the other one, else nothing."""
-        half, self._half = self._half, ""
+        half, self.half = self.half, ""
         return "\ufffd" if half else ""

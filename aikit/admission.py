@@ -1,0 +1,77 @@
+"""Admission of an attempt to the budgets: how much it may cost, and whether that can be afforded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aikit import prices, tokens
+from aikit.budgets import CostTracker, Reservation, Scopes, Seen
+from aikit.messages import GenerationOptions, Message
+from aikit.providers.base import Adapter
+from aikit.routing.call import Call
+from aikit.streams import Attempt
+
+if TYPE_CHECKING:
+    from aikit.requests import Request
+
+__all__ = ["Admission"]
+
+
+class Admission:
+    """Admits attempts: holds the most that each can cost, on the disk before it is sent where a budget is hard."""
+
+    def __init__(self, tracker: CostTracker, *, max_tokens: Callable[[], int]) -> None:
+        self._tracker = tracker
+        self._max_tokens = max_tokens
+
+    async def admit(
+        self,
+        request: Request,
+        call: Call,
+        attempt: Attempt,
+        adapter: Adapter,
+        messages: tuple[Message, ...],
+        options: GenerationOptions,
+    ) -> Reservation:
+        """Return the attempt's reservation, with the options to send.
+
+        Raises `BudgetExceeded`, `UnknownPrice` and `LogUnwritable`.
+        """
+        scopes = Scopes(
+            adapter.name, adapter.model, tuple(sorted(request.tags)), request.experiment, request.prompt_name
+        )
+        hard = await self._tracker.is_hard(scopes)
+        if hard and options.max_tokens is None:
+            options = replace(options, max_tokens=self._max_tokens())
+        upper = await self._upper(adapter, messages, options, exact=hard)
+        deadline = call.deadline
+        once = bool(call.key)
+        while True:
+            attempt.attempt_id = f"{call.key or call.call_id}-{attempt.number}"
+            intent = {"attempt_id": attempt.attempt_id, "call_id": call.call_id, "number": attempt.number}
+            held = await self._tracker.reserve(
+                attempt.attempt_id, upper, scopes, deadline=deadline, once=once, intent=intent
+            )
+            if isinstance(held, Seen):
+                # A trial that is sent again on purpose: its earlier attempt keeps its number and its row.
+                attempt.number += 1
+                continue
+            held.options = options
+            return held
+
+    async def _upper(
+        self, adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions, *, exact: bool
+    ) -> int | None:
+        """Return the most the attempt can cost in nano-dollars; None without a price."""
+        price = adapter.price
+        if price is None:
+            return None
+        if price.free:
+            return 0
+        longest = prices.longest_answer(options.max_tokens, adapter.get_capabilities().max_output_tokens)
+        if exact:
+            count = tokens.count(messages, options, provider=adapter.name, model=adapter.model)
+            return price.upper(tokens.upper(count), longest)
+        return price.upper(tokens.quick(messages, options), longest)

@@ -1,0 +1,381 @@
+"""`Kit`: the same for synchronous code, one-line methods over one background loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from aikit.async_kit import AsyncKit
+from aikit.background import Background, Relay
+from aikit.events import Event, TextDelta
+from aikit.limits import Priority
+from aikit.messages import Completion, Estimate, Message, TokenCount
+from aikit.routing.call import OnInterrupt
+from aikit.streams import AsyncStream
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from aikit.config import Config
+    from aikit.experiments import Experiment, Variant
+    from aikit.log import Log
+    from aikit.prompts import Prompts, PromptVersion
+    from aikit.providers.base import LLMProvider
+    from aikit.reports import CostReport
+    from aikit.routing.routes import Route
+
+__all__ = ["Kit", "Stream", "SyncBudgets", "open"]
+
+Since = str | datetime | date | None
+
+
+def open(  # noqa: A001 — `aikit.open` reads as what it does
+    *, home: str | Path | None = None, config: Mapping[str, Any] | None = None
+) -> Kit:
+    """Open a kit: settings from `aikit.toml` and the environment, a log in `home`.
+
+    `home` is, in this order: the argument, `AIKIT_HOME`, `[log] home`, `.aikit` beside the `aikit.toml` found upwards,
+    `./.aikit`. `config` takes the same keys as the file, over it:
+    `{"providers": {"openai": {"api_key": "…", "base_url": "http://127.0.0.1:8000/v1"}}}`. Opens no connection.
+    Raises `ConfigError` and `LogError` when the settings or the log can't be used.
+    """
+    return Kit(home=home, config=config)
+
+
+class Kit:
+    """One API for OpenAI, Anthropic and local models: every call limited, budgeted and logged.
+
+    Works in a script, a notebook cell, a thread and inside a running loop. Close it, or use it with `with`; the end of
+    the interpreter closes it too.
+    """
+
+    def __init__(self, *, home: str | Path | None = None, config: Mapping[str, Any] | None = None) -> None:
+        self._background = Background()
+        self._kit = AsyncKit(home=home, config=config)
+        self._run = self._background.run
+        self.budgets = SyncBudgets(self)
+
+    # -- calls
+
+    def ask(
+        self,
+        prompt: str | Sequence[Message] | PromptVersion,
+        *,
+        model: str | Route | LLMProvider | None = None,
+        system: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        priority: Priority = "interactive",
+        timeout: float | None = None,
+        on_interrupt: OnInterrupt = "raise",
+        **options: Any,
+    ) -> Completion:
+        """Send a prompt and return the whole answer.
+
+        `model` is `"provider:model"`, a route (`aikit.failover(…)`) or a provider; None takes the default model.
+        `variables` fill in a saved prompt. `timeout` is in seconds, waiting and retries included. `options` are those
+        of `GenerationOptions`. Raises a `Refused` when it was not sent, a `ProviderError` when it failed.
+        """
+        return self._run(
+            self._kit.ask(
+                prompt,
+                model=model,
+                system=system,
+                variables=variables,
+                tags=tags,
+                priority=priority,
+                timeout=timeout,
+                on_interrupt=on_interrupt,
+                **options,
+            )
+        )
+
+    def stream(
+        self,
+        prompt: str | Sequence[Message] | PromptVersion,
+        *,
+        model: str | Route | LLMProvider | None = None,
+        system: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        priority: Priority = "interactive",
+        timeout: float | None = None,
+        on_interrupt: OnInterrupt = "raise",
+        **options: Any,
+    ) -> Stream:
+        """Return an answer on its way: iterate it for its text; see `ask` for the arguments.
+
+        `on_interrupt` says what follows a break in the middle of an answer: `"raise"` raises `StreamInterrupted` with
+        the partial text, `"resume"` and `"continue"` go on where it broke if the provider can, `"restart"` begins a
+        new answer, announced by a `Restarted` event.
+        """
+        stream = self._kit.stream(
+            prompt,
+            model=model,
+            system=system,
+            variables=variables,
+            tags=tags,
+            priority=priority,
+            timeout=timeout,
+            on_interrupt=on_interrupt,
+            **options,
+        )
+        return Stream(self._background, stream)
+
+    def estimate(
+        self,
+        prompt: str | Sequence[Message] | PromptVersion,
+        *,
+        model: str | LLMProvider | None = None,
+        variables: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Estimate:
+        """Return what a call would cost, before it is made."""
+        return self._run(self._kit.estimate(prompt, model=model, variables=variables, **options))
+
+    def count_tokens(
+        self, prompt: str | Sequence[Message] | PromptVersion, *, model: str | LLMProvider | None = None, **options: Any
+    ) -> TokenCount:
+        """Return how many tokens a prompt has, and how sure that is."""
+        return self._run(self._kit.count_tokens(prompt, model=model, **options))
+
+    # -- what was logged
+
+    def calls(
+        self,
+        *,
+        since: Since = None,
+        model: str | None = None,
+        tags: str | Sequence[str] | None = None,
+        experiment: str | None = None,
+        limit: int | None = None,
+        texts: bool = False,
+        wait: float = 0,
+    ) -> pd.DataFrame:
+        """Return the logged calls as a frame, the newest last.
+
+        `since` is a span (`"7d"`, `"12h"`), a date or a time; `limit` keeps the newest; `texts` adds prompts and
+        answers; `wait` is how many seconds to wait while another program holds the log. `frame.attrs["complete"]` is
+        False when it still does: then only the newest calls are there.
+        """
+        return self._run(
+            self._kit.calls(
+                since=since, model=model, tags=tags, experiment=experiment, limit=limit, texts=texts, wait=wait
+            )
+        )
+
+    def attempts(
+        self,
+        *,
+        since: Since = None,
+        model: str | None = None,
+        tags: str | Sequence[str] | None = None,
+        experiment: str | None = None,
+        limit: int | None = None,
+        texts: bool = False,
+        wait: float = 0,
+    ) -> pd.DataFrame:
+        """Return every attempt of the logged calls as a frame: their costs add up to what was spent."""
+        return self._run(
+            self._kit.attempts(
+                since=since, model=model, tags=tags, experiment=experiment, limit=limit, texts=texts, wait=wait
+            )
+        )
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """Run a query on the log, read-only and without access to anything else, and return a frame."""
+        return self._run(self._kit.sql(query))
+
+    def spent(
+        self,
+        period: Literal["day", "week", "month", "all"] = "day",
+        *,
+        by: str | Sequence[str] | None = None,
+        since: Since = None,
+    ) -> Decimal | pd.DataFrame:
+        """Return what was spent in the present period, in US dollars; a frame with `by`. Holds are not included."""
+        return self._run(self._kit.spent(period, by=by, since=since))
+
+    def costs(self, *, by: str | Sequence[str], since: Since = None, timezone: str | None = None) -> CostReport:
+        """Return costs by `"provider"`, `"model"`, `"tag"`, `"prompt"`, `"day"`; `.export("costs.xlsx")` writes them."""
+        return self._run(self._kit.costs(by=by, since=since, timezone=timezone))
+
+    def reprice(self) -> CostReport:
+        """Return what all logged calls would have cost under the prices that hold now."""
+        return self._run(self._kit.reprice())
+
+    @property
+    def log(self) -> Log:
+        """The log: `check()` compares its parts, `compact()` makes it smaller."""
+        return self._kit.log
+
+    # -- settings
+
+    def limit(
+        self,
+        name: str,
+        *,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        input_tokens_per_minute: int | None = None,
+        output_tokens_per_minute: int | None = None,
+        requests_per_day: int | None = None,
+        concurrent: int | None = None,
+        window: float = 60.0,
+        model: str | None = None,
+        shared: bool = False,
+    ) -> None:
+        """Limit what is sent to a provider, or to one of its models beside that, from the next call on.
+
+        A per-minute figure counts as that many in `window` seconds. `shared=True` holds for every process with the
+        same home.
+        """
+        self._kit.limit(
+            name,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            input_tokens_per_minute=input_tokens_per_minute,
+            output_tokens_per_minute=output_tokens_per_minute,
+            requests_per_day=requests_per_day,
+            concurrent=concurrent,
+            window=window,
+            model=model,
+            shared=shared,
+        )
+
+    def configure(self, changes: Mapping[str, Any] | None = None, **sections: Any) -> None:
+        """Change settings from the next call on: `kit.configure({"defaults.model": "openai:gpt-5-mini"})`."""
+        self._kit.configure(changes, **sections)
+
+    @property
+    def config(self) -> Config:
+        """The settings: `.settings`, `.explain("providers.openai.timeouts.progress")`."""
+        return self._kit.config
+
+    @property
+    def providers(self) -> pd.DataFrame:
+        """The targets used so far: breaker, calls in flight, key id, last error, seconds to the next probe."""
+        return self._kit.providers
+
+    @property
+    def queue(self) -> pd.DataFrame:
+        """Who waits for a rate limit, for what, and for how long."""
+        return self._kit.queue
+
+    # -- prompts and experiments
+
+    @property
+    def prompts(self) -> Prompts:
+        """The prompt library: `save(…)`, `["classify"]`, `["classify@production"]`, `["classify", 2]`."""
+        return self._kit._parts.prompts  # pyright: ignore[reportPrivateUsage] — Kit and AsyncKit share their parts
+
+    def experiment(
+        self,
+        name: str,
+        *,
+        variants: Mapping[str, PromptVersion | Variant],
+        samples: Any,
+        scorers: Sequence[Any],
+        primary: str,
+        **plan: Any,
+    ) -> Experiment:
+        """Plan an experiment; the first variant is the control. Nothing is sent before `start()`.
+
+        `samples` is a path (CSV, JSONL, Parquet), a frame, a list of mappings or a query on the log. `primary` names
+        the score that decides. The rest of the plan, with its defaults: `model=None, id=None, target=None,
+        cluster=None, epochs=1, guardrails={}, goal="better", margin=None, mde=None, power=.8, alpha=.05,
+        stopping="fixed", looks=5, seed=None, budget=None, options={}`.
+        """
+        return self._kit._parts.experiment(  # pyright: ignore[reportPrivateUsage] — Kit and AsyncKit share their parts
+            name,
+            {"variants": variants, "samples": samples, "scorers": scorers, "primary": primary, **plan},
+            portal=self._background,
+        )
+
+    def replay(self, home: str | Path | None = None) -> LLMProvider:
+        """Return a provider that answers from the log, or from another home's, at no cost and without a network."""
+        return self._kit.replay(home)
+
+    # -- life
+
+    def ready(self) -> None:
+        """Import and connect the configured providers now, so that the first call does not wait for it."""
+        self._run(self._kit.ready())
+
+    def flush(self) -> None:
+        """Wait until every row so far is durable."""
+        self._run(self._kit.flush())
+
+    def close(self) -> None:
+        """Close the connections, the log and the background thread; closing twice is harmless."""
+        if not self._kit.closed:
+            self._run(self._kit.close())
+        self._background.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return self._kit._parts.describe("Kit")  # pyright: ignore[reportPrivateUsage] — Kit and AsyncKit share their parts
+
+
+class Stream:
+    """An answer on its way, for synchronous code: iterate it for its text; whoever opens it closes it.
+
+    `for text in stream` gives the text; `stream.events()` gives every event. After the end `stream.completion` holds
+    the whole answer. Closing it early closes the connection at once and logs what was received.
+    """
+
+    def __init__(self, background: Background, stream: AsyncStream) -> None:
+        self._stream = stream
+        self._relay: Relay[Event] = Relay(background, stream.events)
+
+    def events(self) -> Iterator[Event]:
+        """Yield every event, the last of them `Finished`."""
+        return iter(self._relay)
+
+    def __iter__(self) -> Iterator[str]:
+        for event in self._relay:
+            if isinstance(event, TextDelta) and event.text:
+                yield event.text
+
+    @property
+    def completion(self) -> Completion:
+        """The whole answer; raises `RuntimeError` while the stream has not ended."""
+        return self._stream.completion
+
+    def close(self) -> None:
+        """Stop here; closing twice is harmless."""
+        self._relay.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class SyncBudgets:
+    """Budgets, for synchronous code."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+
+    def set(self, **budget: Any) -> None:
+        """Set a budget in US dollars; hard unless told otherwise: a call that could pass it is not sent.
+
+        `daily`, `weekly`, `monthly`; `hard=True`; `alert_at=(.5, .8, 1.0)`; `timezone="UTC"`; for a `provider`,
+        `model`, `tag`, `experiment` or `prompt`, else for all calls; `on_alert` (called with the alert), `webhook`
+        (an https address). A period given as None keeps what it has.
+        """
+        self._kit._run(self._kit._kit.budgets.set(**budget))  # pyright: ignore[reportPrivateUsage] — a part of Kit
+
+    def status(self) -> pd.DataFrame:
+        """Return each budget: scope, limit, spent, held, left, resets_at."""
+        return self._kit._run(self._kit._kit.budgets.status())  # pyright: ignore[reportPrivateUsage] — a part of Kit
