@@ -183,23 +183,13 @@ class CostTracker:
         """Run in the writer's thread after a commit."""
         for crossing in turn.crossings:
             alert = Alert.of(crossing.budget, crossing.threshold, crossing.spent, crossing.start)
-            self._spool.put(
-                "event",
-                EventRow(
-                    at=self._clock(),
-                    kind="budget_alert",
-                    subject=alert.budget,
-                    message=alert.sentence,
-                    data=alert.as_data(),
-                ),
-            )
             self.alerts.announce(alert)
         by_number: dict[int, Budget] = {budget.budget_id: budget for budget in self._desk.rules.budgets}
         for number, threshold, spent, start in turn.claimed:
             if number in by_number:
                 self.alerts.deliver(number, Alert.of(by_number[number], threshold, spent, start))
         for failure in self.alerts.failures():
-            self._spool.put("event", EventRow(at=self._clock(), kind="alert_not_delivered", message=failure))
+            self._spool.put("event", EventRow(happened_at=self._clock(), kind="alert_not_delivered", message=failure))
 
 
 def _scopes(scopes: Scopes | Mapping[str, str | Sequence[str]]) -> Scopes:

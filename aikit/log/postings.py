@@ -12,8 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from aikit.log import ledger
 from aikit.log.ledger import HELD, POSSIBLY_BILLED, QUARTER, SETTLED, Budget, Scopes
+from aikit.log.schema import EventRow
 
 __all__ = ["Crossing", "Known", "Postings", "Room", "Rules"]
 
@@ -233,7 +236,12 @@ class Postings:
             "INSERT INTO alerts VALUES (?, ?, ?, ?, ?, 0)",
             [(budget.budget_id, sums.start, share, self._now, sums.settled) for share in new],
         )
-        return [Crossing(budget, share, sums.settled, sums.start, sums.ends) for share in new]
+        crossings = [Crossing(budget, share, sums.settled, sums.start, sums.ends) for share in new]
+        self._connection.executemany(
+            "INSERT INTO spool (kind, body) VALUES ('event', ?)",
+            [(msgspec.json.encode(_event(crossing, self._now)),) for crossing in crossings],
+        )
+        return crossings
 
     def _close(self, key: str, at: float, upper: int | None, scopes: Scopes) -> Known | None:
         """Take a reservation's row and its hold away, as far as they are there."""
@@ -283,3 +291,21 @@ class Postings:
         if ends <= self._now:
             return None  # a period that is over and that nobody looks at
         return _Sums(budget, start, ends, *ledger.summed(self._connection, budget, start, ends), new=True)
+
+
+def _event(crossing: Crossing, now: float) -> EventRow:
+    budget = crossing.budget
+    return EventRow(
+        happened_at=now,
+        kind="budget_alert",
+        subject=budget.name,
+        message=f"{crossing.threshold:.0%} of the {budget.period}'s budget for {budget.name} is spent",
+        data={
+            "period": budget.period,
+            "threshold": crossing.threshold,
+            "spent": crossing.spent / 1e9,
+            "limit": budget.amount / 1e9,
+            "hard": budget.hard,
+            "resets_at": crossing.ends,
+        },
+    )
