@@ -27,8 +27,8 @@ sample, clusters kept whole. Failures are outcomes (fail, worst score, time at t
 **Assumptions.** Clusters (samples, where none are declared) are independent. t and the confidence sequence lean on the
 central limit theorem over clusters; sign flips on differences symmetric about 0. Intervals have level 1 − alpha; with
 several variants they hold together, guardrails are not corrected. `Comparison.minimum_detectable_effect` has power .80
-at the achieved n. A Monte Carlo p is (1 + hits)/(1 + draws) with 10,000 draws and the given seed; sign flips of up to 13
-units and rank tests are exact.
+at the achieved n. A Monte Carlo p is (1 + hits)/(1 + draws) with 10,000 draws and the given seed; sign flips of up to
+13 units and rank tests are exact.
 
 **Verdict.** Invalid (sample ratio mismatch, > 5 % without a partner, mixed settings), else keep the control (primary
 worse, or a guardrail's margin shown to be broken), else ship (interval excludes 0 in favour and every guardrail

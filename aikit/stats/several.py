@@ -103,9 +103,7 @@ def _own_alpha(critical: float, df: float | None, alpha: float, count: int) -> f
     return min(alpha, max(t_two_sided(critical, df or math.inf), alpha / count / 10))
 
 
-def _dunnett(
-    outcome: Outcome, contrasts: Sequence[Contrast], alpha: float, seed: int
-) -> tuple[Adjusted, ...] | None:
+def _dunnett(outcome: Outcome, contrasts: Sequence[Contrast], alpha: float, seed: int) -> tuple[Adjusted, ...] | None:
     import numpy as np
     from scipy import stats
 
