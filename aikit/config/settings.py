@@ -52,7 +52,15 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Dollars = Annotated[Decimal, Field(ge=0, le=1_000_000_000, allow_inf_nan=False)]
 PricePerMillion = Annotated[Decimal, Field(ge=0, le=100_000, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0, strict=True)]
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number is meant, not true or false")  # noqa: TRY004  # pydantic collects ValueErrors
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_no_truth), Field(gt=0)]
 
 
 def origin_of(url: str) -> Origin:
