@@ -137,7 +137,7 @@ class AsyncKit:
         wait: float = 0,
     ) -> pd.DataFrame:
         """Return the logged calls as a frame, the newest last; see `Kit.calls`."""
-        return await asyncio.to_thread(
+        return await self._parts.look(
             self.log.calls,
             since=since,
             model=model,
@@ -160,7 +160,7 @@ class AsyncKit:
         wait: float = 0,
     ) -> pd.DataFrame:
         """Return every attempt of the logged calls as a frame: their costs add up to what was spent."""
-        return await asyncio.to_thread(
+        return await self._parts.look(
             self.log.attempts,
             since=since,
             model=model,
@@ -173,17 +173,18 @@ class AsyncKit:
 
     async def sql(self, query: str) -> pd.DataFrame:
         """Run a query on the log, read-only and without access to anything else, and return a frame."""
-        return await asyncio.to_thread(self.log.sql, query)
+        return await self._parts.look(self.log.sql, query)
 
     async def spent(
         self, period: str = "day", *, by: str | Sequence[str] | None = None, since: Since = None
     ) -> Decimal | pd.DataFrame:
         """Return what was spent in the present day, week or month, or in all, in US dollars; holds not included."""
+        await self._parts.look(lambda: None)
         return await self.budgets.spent(period, by=by, since=since)
 
     async def costs(self, *, by: str | Sequence[str], since: Since = None, timezone: str | None = None) -> CostReport:
         """Return costs grouped by columns or tags, to look at or to export."""
-        return await asyncio.to_thread(self._parts.costs, by=by, since=since, timezone=timezone)
+        return await self._parts.look(self._parts.costs, by=by, since=since, timezone=timezone)
 
     # -- settings
 
@@ -236,7 +237,7 @@ class AsyncKit:
 
     async def reprice(self) -> CostReport:
         """Return what all logged calls would have cost under the prices that hold now."""
-        return await asyncio.to_thread(self._parts.reprice)
+        return await self._parts.look(self._parts.reprice)
 
     def replay(self, home: str | Path | None = None) -> LLMProvider:
         """Return a provider that answers from the log, or from another one's, at no cost and without a network."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aikit import figures, prices, tokens
 from aikit.admission import Admission
 from aikit.budgets import Budgets, CostTracker
 from aikit.client import Client
 from aikit.config import Config
-from aikit.errors import AikitError
+from aikit.errors import AikitError, LogUnwritable
 from aikit.log import Log
 from aikit.log.schema import new_id
 from aikit.messages import Estimate, TokenCount
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from aikit.requests import Request
 
 __all__ = ["Parts"]
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -66,7 +69,12 @@ class Parts:
             new_id=new_id,
             session=new_id(),
         )
-        settings.on_change(lambda changes: targets.reprice())
+
+        def changed(_: object) -> None:
+            targets.reprice()
+            budgets.configure(settings.settings)
+
+        settings.on_change(changed)
         return cls(settings, log, tracker, budgets, targets, client, Prompts(log.spool))
 
     # -- before a call
@@ -111,6 +119,18 @@ class Parts:
         return 256 if typical is None or typical != typical else int(typical)
 
     # -- what there is to see
+
+    async def look(self, read: Callable[..., T], *positional: Any, **named: Any) -> T:
+        """Read something off the loop, with every row of this process so far in it."""
+
+        def work() -> T:
+            # What can't be written now is reported by the calls themselves; reading goes on without it.
+            with contextlib.suppress(LogUnwritable, TimeoutError):
+                self.tracker.flush(2.0)
+                self.log.flush(2.0)
+            return read(*positional, **named)
+
+        return await asyncio.to_thread(work)
 
     def providers(self) -> pd.DataFrame:
         """Return a row for each target and key used so far."""
@@ -189,7 +209,7 @@ class Parts:
     def describe(self, name: str) -> str:
         """Return what the kit shows of itself: its home, default model and budgets, and what to change where."""
         settings = self.config.settings
-        limits = [f"{figures.dollars(one.amount_dollars)} a {one.period}" for one in self.budgets.limits()]
+        limits = [f"{figures.dollars(prices.dollars(one.amount))} a {one.period}" for one in self.budgets.limits()]
         file = self.config.file or "no aikit.toml found; `aikit init` writes one"
         return (
             f"{name}: log in {self.log.home}\n"

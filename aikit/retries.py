@@ -38,7 +38,7 @@ def is_passing(error: ProviderError) -> bool:
     if isinstance(error, DeadlineExceeded):
         return error.which != "total"
     # An answer cut short or garbled on its way may arrive whole the next time.
-    return isinstance(error, ProtocolError)
+    return isinstance(error, ProtocolError | StreamInterrupted)
 
 
 def counts_against(error: BaseException | None) -> bool:

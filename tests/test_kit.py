@@ -78,7 +78,9 @@ def test_a_closed_stream_is_logged_as_cancelled_with_estimated_usage(kit):
 
 def test_variables_fill_in_a_saved_prompt_and_its_version_is_logged(kit):
     version = kit.prompts.save("greet", "Say hello to {{ name }}.")
-    answer = kit.ask(version, model=Scripted(reply=lambda messages, options: messages[-1].content), variables={"name": "Ada"})
+    answer = kit.ask(
+        version, model=Scripted(reply=lambda messages, options: messages[-1].content), variables={"name": "Ada"}
+    )
     assert answer.text == "Say hello to Ada."
     assert kit.calls()["prompt_version_id"].tolist() == [version.id]
 

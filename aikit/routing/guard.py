@@ -334,8 +334,9 @@ class Guard:
 
     def _interruption(self, ticket: Ticket, error: ProviderError, bill: Bill) -> StreamInterrupted:
         text = ticket.transcript.text
+        told = "" if isinstance(error, StreamInterrupted) else f"{self.target} broke off before the end of its answer: "
         return StreamInterrupted(
-            f"{self.name}:{self._adapter.model} broke off after {len(text)} characters: {error}",
+            f"{told}{error}; {len(text)} characters had arrived, they are in .partial",
             partial=text,
             usage=bill.usage,
             usage_source=bill.source,
