@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aikit.log.schema import ATTEMPTS, CALLS, TRIALS, Table
 
@@ -128,39 +128,56 @@ def _frame(
         columns += [f"{side}.content AS {side}" for side in sides]
         join = "".join(f" LEFT JOIN found AS {side} ON {side}.hash = c.{side}_hash" for side in sides)
     query += f" SELECT {', '.join(columns)} FROM chosen AS c{join} ORDER BY c.{table.clock}, c.{table.shown[0]}"
-    return typed(connection.execute(query, parameters).df(), table)
+    return typed(connection.execute(query, parameters).fetchnumpy(), table)
 
 
-def typed(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
-    """Give a frame the types that its columns keep whatever the rows: UTC times, Int64 where a count may be missing."""
+def typed(columns: Mapping[str, Any], table: Table) -> pd.DataFrame:
+    """Make a frame of DuckDB's arrays; its types do not depend on the rows: UTC times, Int64 counts, float money."""
     import pandas as pd
 
-    texts = "str" if int(pd.__version__.split(".")[0]) >= 3 else "object"
-    for name in frame.columns:
-        kind = table.columns.get(name, "VARCHAR")  # prompt and text come from the payloads
-        if kind == "VARCHAR":
-            frame[name] = frame[name].astype(texts)
-        elif kind == "TIMESTAMP":
-            frame[name] = frame[name].astype("datetime64[us]").dt.tz_localize("UTC")
-        elif kind == "BOOLEAN":
-            frame[name] = frame[name].fillna(False).astype(bool)  # pandas' own signature
-        elif kind == "VARCHAR[]":
-            frame[name] = _objects([_strings(value) for value in frame[name]], frame)
-        elif kind == "JSON":
-            frame[name] = _objects(
-                [json.loads(value) if isinstance(value, str) else {} for value in frame[name]], frame
-            )
-        elif dtype := _DTYPES.get(kind):
-            frame[name] = frame[name].astype(dtype)  # pyright: ignore[reportCallIssue, reportArgumentType]  # a variable
-    return frame
+    # prompt and text come from the payloads: VARCHAR
+    kinds = {name: table.columns.get(name, "VARCHAR") for name in columns}
+    return pd.DataFrame({name: _column(values, kinds[name]) for name, values in columns.items()}, copy=False)
 
 
-def _strings(value: Any) -> list[str]:
-    """Return a tag list as DuckDB gives it (an array, or NULL in one of three shapes) as strings."""
-    return [] if value is None or isinstance(value, float) else [str(item) for item in value]
-
-
-def _objects(values: list[Any], frame: pd.DataFrame) -> pd.Series[Any]:
+def _column(values: Any, kind: str) -> Any:
+    """Return one column; `values` is a NumPy array, masked where there are NULLs."""
+    import numpy as np
     import pandas as pd
 
-    return pd.Series(values, index=frame.index, dtype=object)
+    # Where a column has no value at all, DuckDB gives an array of another type.
+    mask = np.ma.getmaskarray(values)
+    plain: Any = np.ma.getdata(values)
+    if kind in ("BIGINT", "INTEGER"):
+        return pd.arrays.IntegerArray(np.where(mask, 0, plain).astype("int64"), mask)
+    if kind == "DOUBLE" or kind.startswith("DECIMAL"):
+        return np.where(mask, np.nan, plain).astype("float64")
+    if kind == "BOOLEAN":
+        return np.where(mask, False, plain).astype(bool)
+    if kind == "TIMESTAMP":
+        return pd.DatetimeIndex(np.where(mask, np.datetime64("NaT"), plain).astype("datetime64[us]"), tz="UTC")
+    if kind == "DATE":
+        return np.where(mask, np.datetime64("NaT"), plain).astype("datetime64[s]")
+    items: list[Any] = cast("Any", np.where(mask, None, plain)).tolist()
+    if kind == "VARCHAR":
+        return cast("Any", pd).array(items, dtype=_text_dtype())
+    return _objects([_list(item) if kind == "VARCHAR[]" else json.loads(item or "{}") for item in items])
+
+
+def _list(value: Any) -> list[str]:
+    return [] if value is None else [str(item) for item in value]
+
+
+def _objects(values: list[Any]) -> Any:
+    import numpy as np
+
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _text_dtype() -> str:
+    """Return the type of pandas' own text columns, which changed with pandas 3."""
+    import pandas as pd
+
+    return "str" if int(pd.__version__.split(".")[0]) >= 3 else "object"
