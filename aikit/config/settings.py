@@ -9,11 +9,21 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_serializer,
+    field_validator,
+)
 
 from aikit.config.problems import problems_of, raise_problems
 from aikit.errors import UnknownProvider, did_you_mean
-from aikit.secret import Secret, checked_key
+from aikit.secret import MASK, Secret, checked_key, is_secret_name
 
 __all__ = [
     "BUILT_IN",
@@ -250,6 +260,10 @@ class ProviderConfig(_Table):
             if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
                 raise ValueError(f"the value of header {name!r} holds a line break or a control character")
         return headers
+
+    @field_serializer("headers", when_used="json")
+    def _masked_headers(self, headers: dict[str, str]) -> dict[str, str]:
+        return {name: MASK if is_secret_name(name) else value for name, value in headers.items()}
 
     @property
     def origin(self) -> Origin | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +35,8 @@ class KeyTest:
     """HTTP status; None without an answer."""
     detail: str
     """What happened, for people; never the key."""
+    skew: float | None = None
+    """Seconds by which this machine's clock is ahead of the server's; None where it did not tell its time."""
 
 
 def usable_keyring(environ: Mapping[str, str], *, ask: Callable[[str], str] | None = None) -> Keyring:
@@ -101,7 +105,8 @@ def keys_test(kind: str, provider: str, base_url: str | None, key: Key, *, timeo
     opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=ssl.create_default_context()))
     try:
         with opener.open(urllib.request.Request(address, headers=headers), timeout=timeout) as response:  # noqa: S310 — http(s) only, checked by the settings
-            return KeyTest(provider, key.id, "accepted", response.status, "the list of models came back")
+            skew = _skew(response.headers.get("date", ""))
+            return KeyTest(provider, key.id, "accepted", response.status, "the list of models came back", skew)
     except urllib.error.HTTPError as error:
         error.close()
         return _judged(provider, key, error.code)
@@ -116,6 +121,13 @@ def _free_request(kind: str, base_url: str, key: Secret) -> tuple[str, dict[str,
         return f"{base_url.removesuffix('/v1')}/v1/models", headers
     path = "/api/tags" if kind == "ollama" else "/models"
     return base_url + path, {"Authorization": f"Bearer {key.reveal()}"}
+
+
+def _skew(date: str) -> float | None:
+    try:
+        return time.time() - parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None
 
 
 def _judged(provider: str, key: Key, status: int) -> KeyTest:

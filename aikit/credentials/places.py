@@ -112,6 +112,7 @@ def _encrypted_file(
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     backend = cast("Any", CryptFileKeyring())  # untyped
     backend.file_path = str(place / "keys.cryptfile")
+    backend.time_cost = 3  # RFC 9106's choice at 64 MiB; the library's 15 would cost a second at each use
     try:
         backend.keyring_key = passphrase
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random as _random
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -82,6 +82,7 @@ class KeyRing:
         self._clock = clock
         self._random = random or _random.Random()  # noqa: S311 — a choice among keys, not a key
         self._lock = threading.Lock()
+        self._refreshing = threading.Lock()
         self._keys: dict[str, Key] = {key.id: key for key in keys}
         self._refused: dict[str, tuple[str, float]] = {}
         self._calls: dict[str, int] = {}
@@ -92,6 +93,10 @@ class KeyRing:
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def __iter__(self) -> Iterator[Key]:
+        """Iterate over all keys, those in quarantine included."""
+        return iter(tuple(self._keys.values()))
 
     def pick(self, *, exclude: Collection[str] = ()) -> Key:
         """Return a key, chosen by weight among those that are neither refused nor excluded; else `CredentialError`."""
@@ -112,7 +117,8 @@ class KeyRing:
     def quarantine(self, key_id: str, reason: str) -> None:
         """Do not pick this key again for five minutes; `reason` is what the provider said."""
         if self._refresh is not None:
-            self.replace(self._refresh())
+            with self._refreshing:  # else one that read earlier could put older keys back
+                self.replace(self._refresh())
         with self._lock:
             if key_id in self._keys:
                 self._refused[key_id] = (reason, self._clock() + _QUARANTINE)
