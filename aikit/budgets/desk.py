@@ -93,7 +93,8 @@ class Reservation:
 
     def __del__(self) -> None:
         if self._open and self.booked:
-            self.settle(None)
+            self._open = False
+            self._desk.leave(("settle", self, self.upper, self.upper is not None))
 
 
 Item = tuple[Literal["hold", "settle", "release"], Reservation, int | None, bool]
@@ -169,6 +170,10 @@ class Desk:
         self._items.append(item)
         if not self._running or self._line:
             self._kick(urgent=bool(self._line))
+
+    def leave(self, item: Item) -> None:
+        """Take an item from a finalizer, which may run inside our own lock: the next transaction books it."""
+        self._items.append(item)
 
     def ask(self, request: Request) -> None:
         """Put a request in line."""
@@ -249,6 +254,11 @@ class Desk:
             if request.abandoned:
                 continue
             r = request.reservation
+            # Before anything else: a trial that was sent already is no question of money.
+            known = postings.known(r.key) if request.room is None else None
+            if known is not None:
+                turn.answers.append((request, known))
+                continue
             hard = self.rules.hard(r.scopes) if r.upper != 0 else frozenset[int]()
             room = postings.room(r.scopes, r.at, r.upper or 0) if hard else Room("fits")
             if room.verdict == "fits" and hard & blocked:
@@ -292,6 +302,7 @@ class Desk:
                 outcome.booked = True
         self._deliver(turn.answers)
         self._notice(turn)
+        turn.answers = []  # the writer keeps its last results: a reservation must not live on by that
         with self._idle:
             self._running = False
             self._idle.notify_all()

@@ -151,15 +151,12 @@ class Budgets:
         Amounts are US dollars; `forecast`, `forecast_low` and `forecast_high` are for the end of the period, the
         latter two a 90 % interval; `resets_at` is in UTC.
         """
-        import pandas as pd
-
-        await asyncio.to_thread(self._tracker.flush)
         now = self._tracker.clock()
+        await asyncio.to_thread(self._tracker.flush)
         rows = await self._read(
             lambda connection: [_status(connection, one, now) for one in ledger.budgets(connection)]
         )
-        frame = pd.DataFrame(rows, columns=list(_STATUS))
-        return frame.astype({name: kind for name, kind in _STATUS.items() if kind})
+        return await asyncio.to_thread(_frame, rows, _STATUS)
 
     async def spent(
         self, period: str = "day", *, by: str | Sequence[str] | None = None, since: Since = None
@@ -181,20 +178,15 @@ class Budgets:
         rows = await self._read(lambda connection: spending.spent(connection, start, by_quarter="day" in groups))
         if by is None:
             return dollars(sum(row.cost for row in rows))
-        return _grouped(rows, groups, self._timezone)
+        return await asyncio.to_thread(_grouped, rows, groups, self._timezone)
 
     async def possibly_billed(self) -> pd.DataFrame:
         """Return the attempts whose process died before it knew what they cost; they count at their upper bound."""
-        import pandas as pd
-
-        rows = await self._read(spending.possibly_billed)
-        return pd.DataFrame(
-            [
-                (key, datetime.fromtimestamp(at, UTC), scopes.provider, scopes.model, _float(upper))
-                for key, at, upper, scopes in rows
-            ],
-            columns=["key", "at", "provider", "model", "cost"],
-        )
+        rows = [
+            (key, datetime.fromtimestamp(at, UTC), scopes.provider, scopes.model, _float(upper))
+            for key, at, upper, scopes in await self._read(spending.possibly_billed)
+        ]
+        return await asyncio.to_thread(_frame, rows, _POSSIBLY_BILLED)
 
     def _start(self, period: str, since: Since) -> float | None:
         now = self._tracker.clock()
@@ -239,6 +231,17 @@ _STATUS: dict[str, str] = {
     "forecast_high": "float64",
     "timezone": "",
 }
+
+
+_POSSIBLY_BILLED = {"key": "", "at": "datetime64[us, UTC]", "provider": "", "model": "", "cost": "float64"}
+
+
+def _frame(rows: Sequence[tuple[Any, ...]], columns: Mapping[str, str]) -> pd.DataFrame:
+    """Make a frame; run in a thread, because importing pandas takes a second."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=list(columns))
+    return frame.astype({name: kind for name, kind in columns.items() if kind})
 
 
 def _status(connection: sqlite3.Connection, budget: Budget, now: float) -> tuple[Any, ...]:
