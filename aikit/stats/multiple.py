@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["EXACT_FLIPS", "Adjustment", "MaxT", "adjust_p", "max_t"]
+__all__ = ["Adjustment", "MaxT", "adjust_p", "max_t"]
 
 Adjustment = Literal["holm", "hochberg", "hommel", "bonferroni", "BH", "BY"]
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 __all__ = [
-    "MOST_LOOKS",
     "Family",
     "GroupBounds",
     "GroupPower",
