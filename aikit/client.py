@@ -126,7 +126,9 @@ class Client:
         model = request.model if request.model is not None else self.default_model()
         if not isinstance(model, Route):
             return self._guard(model, request, call, sole=True)
-        guards = [self._guard(target, request, call, sole=False) for target in self._flat(model, request, call)]
+        targets = self._flat(model, request, call)
+        # With another target at hand the next one is quicker than a wait: only the last one is asked again.
+        guards = [self._guard(target, request, call, sole=False, last=target is targets[-1]) for target in targets]
         return Failover(guards, call, clock=self.clock, wall=self.wall)
 
     def _flat(self, route: Route, request: Request, call: Call) -> list[str | LLMProvider]:
@@ -149,7 +151,9 @@ class Client:
         )
         return [by_guard[guard] for guard in ordered]
 
-    def _guard(self, target: str | LLMProvider, request: Request, call: Call, *, sole: bool) -> Guard:
+    def _guard(
+        self, target: str | LLMProvider, request: Request, call: Call, *, sole: bool, last: bool = True
+    ) -> Guard:
         adapter, gate = self.targets.find(target)
 
         async def admit(attempt: Attempt, adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions):
@@ -161,7 +165,7 @@ class Client:
             call,
             admit=admit,
             record=lambda attempt: self.log.record_attempt(attempt_row(attempt)),
-            policy=RetryPolicy(cap=self.longest_wait()),
+            policy=RetryPolicy(cap=self.longest_wait()) if last else RetryPolicy(attempts=1),
             sole=sole,
             clock=self.clock,
             wall=self.wall,

@@ -200,7 +200,7 @@ class Kit:
         return self._run(self._kit.spent(period, by=by, since=since))
 
     def costs(self, *, by: str | Sequence[str], since: Since = None, timezone: str | None = None) -> CostReport:
-        """Return costs by `"provider"`, `"model"`, `"tag"`, `"prompt"`, `"day"`; `.export("costs.xlsx")` writes them."""
+        """Costs by `"provider"`, `"model"`, `"tag"`, `"prompt"`, `"day"`; `.export("costs.xlsx")` writes them."""
         return self._run(self._kit.costs(by=by, since=since, timezone=timezone))
 
     def reprice(self) -> CostReport:

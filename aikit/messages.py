@@ -162,6 +162,14 @@ class Estimate:
     upper: Decimal | None
     """US dollars that the call can't pass; None when no price is known."""
 
+    def __repr__(self) -> str:
+        about = "" if self.tokens.source == "exact" else f" (estimated, ±{figures.share(self.tokens.error, digits=0)})"
+        count = f"{figures.count(self.tokens.tokens)} tokens{about}"
+        if self.upper is None:
+            return f"{count} · price unknown"
+        span = f"{figures.dollars(self.low)} to {figures.dollars(self.upper)}"
+        return f"{count} · {figures.dollars(self.likely)} likely, {span}" if self.upper else f"{count} · $0"
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:

@@ -91,7 +91,7 @@ def test_variables_fill_in_a_prompt_that_was_never_saved(kit):
 
 
 def test_an_unknown_provider_is_answered_with_the_near_ones(kit):
-    with pytest.raises(errors.UnknownProvider, match="no provider 'opnai'.*openai"):
+    with pytest.raises(errors.UnknownProvider, match=r"no provider .opnai.*openai"):
         kit.ask("hi", model="opnai:gpt-5")
     with pytest.raises(errors.UnknownProvider, match="provider:model"):
         kit.ask("hi", model="gpt-5")

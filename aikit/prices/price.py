@@ -34,7 +34,7 @@ def nano(amount: Decimal | float) -> int:
 
 def dollars(amount: int) -> Decimal:
     """Return nano-dollars as US dollars, exactly."""
-    return Decimal(amount).scaleb(-9)
+    return Decimal(amount).scaleb(-9) if amount else Decimal(0)
 
 
 def longest_answer(max_tokens: int | None, model_maximum: int | None) -> int:

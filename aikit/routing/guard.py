@@ -280,6 +280,7 @@ class Guard:
         if first is not None:
             transcript.first_token = transcript.started + first
         finish = Finished(answer.finish_reason, answer.usage, answer.usage_source, answer.response_model)
+        transcript.finished = finish
         bill = bill_for_finish(ticket.adapter, messages, transcript, finish)
         self._leave(ticket, bill, "ok", None)
         return completed(answer, ticket.attempt, bill)
