@@ -3,7 +3,6 @@
 from aikit.config.live import Change, Config, Explanation, Said
 from aikit.config.settings import (
     BUILT_IN,
-    KINDS,
     Budgets,
     CostLimits,
     Defaults,
@@ -19,7 +18,6 @@ from aikit.config.settings import (
 
 __all__ = [
     "BUILT_IN",
-    "KINDS",
     "Budgets",
     "Change",
     "Config",

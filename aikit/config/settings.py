@@ -27,7 +27,6 @@ from aikit.secret import MASK, Secret, checked_key, is_secret_name
 
 __all__ = [
     "BUILT_IN",
-    "KINDS",
     "Budgets",
     "CostLimits",
     "Defaults",

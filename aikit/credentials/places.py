@@ -25,9 +25,17 @@ _ENV_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\
 class Keyring(Protocol):
     """What aikit needs of a keyring: `keyring.backend.KeyringBackend` has it."""
 
-    def get_password(self, service: str, username: str) -> str | None: ...
-    def set_password(self, service: str, username: str, password: str) -> None: ...
-    def delete_password(self, service: str, username: str) -> None: ...
+    def get_password(self, service: str, username: str) -> str | None:
+        """Return what is kept under a name; None where nothing is."""
+        ...
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Keep something under a name, in place of what was there."""
+        ...
+
+    def delete_password(self, service: str, username: str) -> None:
+        """Forget what is kept under a name."""
+        ...
 
 
 def variables_for(provider: str) -> tuple[str, ...]:

@@ -4,11 +4,10 @@ import asyncio
 import sys
 from pathlib import Path
 
-from strict_server import ask
-
 from aikit.limits import Limits, RateLimiter
 from aikit.log.limits_store import SpoolLimits
 from aikit.log.spool import Spool
+from tests.limits.strict_server import ask
 
 
 async def main(home: str, host: str, port: str, calls: str, limit: str, window: str) -> None:

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from strict_server import StrictServer, ask
 
 from aikit.limits import Limits, RateLimiter
+from tests.limits.strict_server import StrictServer, ask
 
 
 async def send_all(calls: int, limit: int, window: float) -> StrictServer:

@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from clocks import FakeClock
 
 from aikit.limits import CircuitBreaker
+from tests.limits.clocks import FakeClock
 
 
 def breaker(clock: FakeClock) -> CircuitBreaker:

@@ -5,10 +5,10 @@ import itertools
 from datetime import UTC, datetime
 
 import pytest
-from clocks import FakeClock, run
 
 from aikit.errors import ConfigError, RateLimitExceeded
 from aikit.limits import Limits, RateLimiter
+from tests.limits.clocks import FakeClock, run
 
 
 def limiter(clock: FakeClock, **limits):

@@ -3,11 +3,11 @@
 import asyncio
 from dataclasses import dataclass
 
-from clocks import FakeClock, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aikit.limits import Limits, RateLimiter
+from tests.limits.clocks import FakeClock, run
 
 WINDOW = 10.0
 

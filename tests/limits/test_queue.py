@@ -5,10 +5,10 @@ import threading
 import time
 
 import pytest
-from clocks import FakeClock, run
 
 from aikit.errors import ConfigError
 from aikit.limits import Limits, RateLimiter
+from tests.limits.clocks import FakeClock, run
 
 
 async def order_of(limiter: RateLimiter, asked: list[dict], clock: FakeClock) -> list[str]:

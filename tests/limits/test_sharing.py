@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from strict_server import StrictServer
 
 from aikit.errors import RateLimitExceeded
 from aikit.limits import Limits, RateLimiter
 from aikit.log.limits_store import SpoolLimits
 from aikit.log.spool import Spool
+from tests.limits.strict_server import StrictServer
 
 HERE = Path(__file__).parent
 
@@ -25,7 +25,7 @@ def spool(tmp_path):
 
 async def share(home: Path, processes: int, calls: int, limit: int, window: float) -> StrictServer:
     async with StrictServer(limit, window).serving() as server:
-        paths = os.pathsep.join([str(HERE.parent.parent), str(HERE)])
+        paths = str(HERE.parent.parent)
         arguments = [str(one) for one in (home, *server.address, calls, limit, window)]
         workers = [
             await asyncio.create_subprocess_exec(
