@@ -180,6 +180,13 @@ def test_what_is_wrong_is_said_with_its_place_and_a_way_out(write, text, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["\x1b[2J", "a\u202eb", "<script>", "../x", "a b", "x" * 200, "", "é"])
+def test_a_hostile_provider_name_is_refused_and_shown_harmlessly(tmp_path, name):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, overrides={"providers": {"a": {"kind": "openai"}, f'"{name}"': {"kind": "openai"}}})
+    assert "\x1b" not in str(caught.value) and "\u202e" not in str(caught.value)
+
+
 def test_all_problems_are_told_at_once(write):
     with pytest.raises(ConfigError) as caught:
         load(write("[budgets]\ndaily = -2\nweekly = 'x'\n[log]\nhom = 'x'"))

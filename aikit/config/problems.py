@@ -36,7 +36,12 @@ class Problem:
 
 def dotted(path: Sequence[str]) -> str:
     """Return the path as it is written in TOML, names with odd characters quoted."""
-    return ".".join(name if _is_bare(name) else f'"{name}"' for name in path)
+    return ".".join(name if _is_bare(name) else _quoted(name) for name in path)
+
+
+def _quoted(name: str) -> str:
+    shown = name if name.isprintable() else name.encode("unicode_escape").decode()
+    return f'"{shown}"'
 
 
 def _is_bare(name: str) -> bool:

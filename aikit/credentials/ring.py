@@ -105,8 +105,7 @@ class KeyRing:
             self._calls[single.id] = self._calls.get(single.id, 0) + 1
             return single
         with self._lock:
-            good = [key for key in self._keys.values() if key.id not in exclude and self._usable(key)]
-            usable = [key for key in good if key.retires_at is None] or good
+            usable = self._usable(exclude)
             if not usable:
                 raise CredentialError(self._why(exclude))
             weights = [key.weight for key in usable]
@@ -115,7 +114,7 @@ class KeyRing:
             return chosen
 
     def quarantine(self, key_id: str, reason: str) -> None:
-        """Do not pick this key again for five minutes; `reason` is what the provider said."""
+        """Do not pick this key again, or in five minutes where no other is left; `reason` is what the server said."""
         if self._refresh is not None:
             with self._refreshing:  # else one that read earlier could put older keys back
                 self.replace(self._refresh())
@@ -143,15 +142,23 @@ class KeyRing:
             return [self._state(key) for key in self._keys.values()]
 
     def _state(self, key: Key) -> KeyState:
-        reason = self._refused[key.id][0] if key.id in self._refused and not self._usable(key) else ""
+        reason = self._refused[key.id][0] if key.id in self._refused else ""
         state = "quarantined" if reason else "in use" if key.retires_at is None else "retiring"
         calls = self._calls.get(key.id, 0)
         return KeyState(self.provider, key.id, key.name, key.origin, key.where, key.weight, state, reason, calls)
 
-    def _usable(self, key: Key) -> bool:
-        refused = self._refused.get(key.id)
-        gone = key.retires_at is not None and self._wall() >= key.retires_at
-        return not gone and (refused is None or self._clock() >= refused[1])
+    def _usable(self, exclude: Collection[str]) -> list[Key]:
+        """Return the keys in full use, else those that retire, else those that were refused and have rested."""
+        there = [key for key in self._keys.values() if key.id not in exclude and not self._is_gone(key)]
+        good = [key for key in there if key.id not in self._refused]
+        rested = [key for key in there if not self._is_refused(key.id)]
+        return [key for key in good if key.retires_at is None] or good or rested
+
+    def _is_gone(self, key: Key) -> bool:
+        return key.retires_at is not None and self._wall() >= key.retires_at
+
+    def _is_refused(self, key_id: str) -> bool:
+        return key_id in self._refused and self._clock() < self._refused[key_id][1]
 
     def _only(self) -> Key | None:
         """Return the one key of a ring that has no choice and no trouble: picked without a lock."""
