@@ -60,8 +60,9 @@ def bootstrap_sums(
     rows = len(table)
     if rows == 0 or draws == 0:
         return np.zeros((draws, table.shape[1]))
-    unique, counts = np.unique(table, axis=0, return_counts=True)
-    if len(unique) <= _FEW_ROWS:  # exact, and Poisson weights of few rows may add up to nothing
+    patterns = _patterns(table)
+    if patterns is not None:  # exact, and Poisson weights of few rows may add up to nothing
+        unique, counts = patterns
         return random.multinomial(rows, counts / rows, size=draws).astype(np.float64) @ unique
     if rows > _GROUPS:
         group = random.permutation(rows) % _GROUPS
@@ -73,6 +74,27 @@ def bootstrap_sums(
         for start in range(0, draws, step)
     ]
     return np.concatenate(parts)
+
+
+def _patterns(table: Floats) -> tuple[Floats, NDArray[np.int64]] | None:
+    """Return the different rows, sorted, and how often each occurs; None when they are many."""
+    import numpy as np
+    import pandas as pd
+
+    if len(np.unique(table[: 4 * _FEW_ROWS], axis=0)) > _FEW_ROWS:
+        return None
+    codes = np.zeros(len(table), dtype=np.int64)
+    for column in table.T:
+        own, values = pd.factorize(column)
+        codes = codes * len(values) + own
+        codes = pd.factorize(codes)[0].astype(np.int64)
+    counts = np.bincount(codes)
+    if counts.size > _FEW_ROWS:
+        return None
+    first = np.empty(counts.size, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(table))[::-1]
+    order = np.lexsort(table[first].T[::-1])
+    return table[first[order]], counts[order].astype(np.int64)
 
 
 def percentile_limits(draws: Floats, alpha: float) -> tuple[float, float]:

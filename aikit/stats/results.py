@@ -176,6 +176,8 @@ class Interval(Result):
 class Tested(Result):
     """A test without an estimate of its own."""
 
+    __test__ = False  # pytest takes a class of this name for tests
+
     p: float | None
     """Two-sided unless `method` says otherwise; None when the data can't give one."""
     statistic: float | None = None

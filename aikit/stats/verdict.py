@@ -146,16 +146,22 @@ def _equivalent(case: _Case) -> Verdict | None:
 
 def _go_on(case: _Case) -> Verdict:
     comparison, outlook = case.comparison, case.outlook
+    still_open = [one for one in case.guardrails.values() if one.details.get("held") is None]
+    waiting = case.claim == "better" and bool(still_open)
+    reason = f"Open: {', '.join(metric_name(one.metric) for one in still_open)}." if waiting else ""
     if outlook.more is None:
-        least = comparison.minimum_detectable_effect
-        detects = "nothing measurable" if least is None else f"only {size(least, comparison.unit)}"
-        return case.verdict("continue", comparison.control, f"Stop: even the full plan detects {detects}.")
+        least = _least(still_open[0] if waiting else comparison)
+        of = f" of {metric_name(still_open[0].metric)}" if waiting else ""
+        return case.verdict("continue", comparison.control, f"Stop: even the full plan detects {least}{of}.", reason)
     price = "" if outlook.dollars is None else f" ≈ ${outlook.dollars:,.2f}"
     time = "" if outlook.minutes is None else f" ≈ {max(outlook.minutes, 0.1):,.1f} min"
-    held_up = [metric_name(name) for name, one in case.guardrails.items() if one.details.get("held") is None]
-    reason = f"Open: {', '.join(held_up)}." if held_up and case.claim == "better" else ""
     more = f"About {outlook.more:,} more samples{price}{time}."
     return case.verdict("continue", comparison.control, "Keep going.", reason, more)
+
+
+def _least(comparison: Comparison) -> str:
+    least = comparison.minimum_detectable_effect
+    return "nothing measurable" if least is None else f"only {size(least, comparison.unit)}"
 
 
 def overall(comparisons: Comparison | Sequence[Comparison]) -> Verdict:
