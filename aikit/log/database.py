@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aikit.errors import LogBusy, LogError, LogTooNew
+from aikit.log.forks import leak
 from aikit.log.locks import FileLock
 from aikit.log.spool_file import unwritable
 
@@ -22,9 +23,8 @@ __all__ = ["LOG_NAME", "BrokenLog", "Database", "attach", "explained", "new_inst
 
 LOG_NAME = "log.duckdb"
 
-_HELD = re.compile(
-    r"Conflicting lock is held.*\(PID (\d+)\)|Could not set lock|used by another process|file handle conflict"
-)
+_HELD = re.compile(r"Conflicting lock is held|Could not set lock|used by another process|file handle conflict")
+_PID = re.compile(r"\(PID (\d+)\)")
 _NEWER = re.compile(r"with version number|newer version of DuckDB|storage version")
 _BROKEN = re.compile(
     r"[Cc]orrupt|not a valid DuckDB|Could not read enough bytes|checksum|Serialization Error|INTERNAL|FATAL|"
@@ -105,6 +105,8 @@ class Database:
     def forked(self) -> None:
         """Begin anew in a forked child."""
         self._turn = threading.RLock()
+        if self._instance is not None:
+            leak(self._instance)
         self._instance = None
 
     def _detach(self, connection: DuckDBPyConnection) -> None:
@@ -184,8 +186,9 @@ def explained(path: Path) -> Generator[None]:
         yield
     except duckdb.Error as error:
         text = str(error)
-        if held := _HELD.search(text):
-            pid = int(held[1]) if held[1] else os.getpid() if "handle conflict" in text else None
+        if _HELD.search(text):
+            known = _PID.search(text)
+            pid = int(known[1]) if known else os.getpid() if "handle conflict" in text else None
             raise LogBusy(f"{path} is held by {_holder(pid)}; wait=seconds waits for it", pid=pid) from error
         if _BROKEN.search(text):
             raise BrokenLog(f"{path} is damaged: {text.splitlines()[0]}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import warnings
@@ -56,6 +57,8 @@ class Housekeeping:
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
+        with contextlib.suppress(LogError):  # the spool says so itself, and keeps the rows
+            self._spool.flush(10.0)
         if self._spool.written and self._spool.home.exists():
             self._tidy()
 

@@ -11,9 +11,7 @@ and never calls `executescript`, which would.
 
 from __future__ import annotations
 
-import atexit
 import json
-import os
 import sqlite3
 import sys
 import threading
@@ -28,6 +26,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from aikit.errors import LogError, LogUnwritable
+from aikit.log.forks import at_exit, in_child, leak
 from aikit.log.spool_file import SPOOL_NAME, Durability, connect_reader, spool_id, unwritable
 from aikit.log.writer import Encoded, Operation, Writer
 
@@ -87,7 +86,8 @@ class Spool:
             spool = cls(home, durability=durability, clock=clock, encode=encode)
         except OSError as error:
             raise unwritable(home, error) from error
-        _close_at_exit(spool)
+        at_exit(spool, lambda alive: alive.close(timeout=10.0))
+        in_child(spool, cls._forked)
         return spool
 
     @property
@@ -170,9 +170,10 @@ class Spool:
         with self._opening:
             writer, self._writer = self._writer, None
             self._closed = True
+        # The writer's connection leaves last: a reader, which can't checkpoint, would leave the WAL behind.
+        self._drop_readers()
         if writer is not None:
             writer.close(timeout)
-        self._drop_readers()
 
     def _living(self) -> Writer:
         return self._writer or self._start()
@@ -221,9 +222,9 @@ class Spool:
         self.written = 0
         if writer is not None:
             writer.abandon()
-            _leak(writer.connection)
+            leak(writer.connection)
         for _, connection in readers:
-            _leak(connection)
+            leak(connection)
 
 
 def _as_json(kind: str, row: Any) -> Sequence[Encoded]:
@@ -241,29 +242,6 @@ def _unfailing(encode: Callable[[str, Any], Sequence[Encoded]]) -> Callable[[str
             return (("unreadable", json.dumps(fact).encode()),)
 
     return encoded
-
-
-def _leak(connection: sqlite3.Connection) -> None:
-    """Keep a parent's connection from ever being closed in a child: closing would checkpoint without a lock."""
-    import ctypes
-
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-
-
-def _close_at_exit(spool: Spool) -> None:
-    reference = weakref.ref(spool)
-
-    def close() -> None:
-        if (alive := reference()) is not None:
-            alive.close(timeout=10.0)
-
-    def fork() -> None:
-        if (alive := reference()) is not None:
-            alive._forked()  # pyright: ignore[reportPrivateUsage]  # this module's own class
-
-    atexit.register(close)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=fork)
 
 
 def _close_with_multiprocessing(spool: Spool) -> None:

@@ -7,11 +7,8 @@ log.calls(since="7d")
 
 from __future__ import annotations
 
-import atexit
-import os
 import sqlite3
 import time
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aikit.log import queries
 from aikit.log.check import CheckReport, check
 from aikit.log.database import Database
+from aikit.log.forks import at_exit, in_child
 from aikit.log.housekeeping import Housekeeping, compact, settle_dead
 from aikit.log.ingest import Ingest
 from aikit.log.payloads import RowEncoder, StoreText
@@ -57,7 +55,8 @@ class Log:
         self._housekeeping = Housekeeping(
             spool, self._database, self._ingest, on_dead=self.on_dead, seconds=ingest_seconds
         )
-        _at_exit_and_fork(self)
+        at_exit(self, lambda log: log.close(timeout=10.0))
+        in_child(self, Log._forked)
 
     @classmethod
     def open(
@@ -200,20 +199,3 @@ class Log:
         self._database.forked()
         self._ingest.lock.abandon()
         self._housekeeping.forked()
-
-
-def _at_exit_and_fork(log: Log) -> None:
-    """Close at the interpreter's end, before the spool does, and begin anew in a forked child."""
-    reference = weakref.ref(log)
-
-    def close() -> None:
-        if (alive := reference()) is not None:
-            alive.close(timeout=10.0)
-
-    def fork() -> None:
-        if (alive := reference()) is not None:
-            alive._forked()  # pyright: ignore[reportPrivateUsage]  # this module's own class
-
-    atexit.register(close)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=fork)

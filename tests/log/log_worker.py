@@ -4,9 +4,8 @@ import os
 import sys
 import time
 
-from tests.log.rows import attempt, call
-
 from aikit.log import Log
+from tests.log.rows import attempt, call
 
 
 def write(home, number, rate=0.0):

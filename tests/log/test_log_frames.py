@@ -4,11 +4,11 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from tests.log.rows import attempt, call, record, trial
 
 from aikit.errors import LogError
 from aikit.log.schema import ATTEMPTS, CALLS, EventRow
 from aikit.messages import Image, Message, Text
+from tests.log.rows import attempt, call, record, trial
 
 COLUMNS = (
     "call_id started_at day provider model response_model status finish_reason error_type input_tokens output_tokens"
