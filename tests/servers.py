@@ -147,7 +147,11 @@ class Server:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            begin = await reader.readexactly(1)
+            if begin == b"\x16":  # a TLS hello on a plain port
+                writer.write(header_lines(400, content_length="0", connection="close"))
+                return
+            head = (begin + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             first, *lines = head.split("\r\n")
             headers = {
                 name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)

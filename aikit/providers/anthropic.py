@@ -10,7 +10,7 @@ import msgspec
 
 from aikit.errors import ProviderError
 from aikit.events import Event
-from aikit.exchange import Line
+from aikit.exchange import Line, trust
 from aikit.messages import Completion, GenerationOptions, ProviderCapabilities, TokenCount, as_messages
 from aikit.providers._http import HTTPAdapter
 from aikit.providers.base import Prompt
@@ -86,11 +86,12 @@ class Anthropic(HTTPAdapter):
 
         from aikit.connections import PLACEHOLDER, SDKConnection
 
+        address = self.config.base_url or self.address
         client = anthropic.AsyncAnthropic(
             api_key=PLACEHOLDER,
             # The SDK's paths begin with /v1; other servers' addresses usually end with it.
-            base_url=(self.config.base_url or self.address).rstrip("/").removesuffix("/v1"),
+            base_url=address.rstrip("/").removesuffix("/v1"),
             max_retries=0,
-            http_client=anthropic.DefaultAioHttpClient(follow_redirects=False),
+            http_client=anthropic.DefaultAioHttpClient(follow_redirects=False, verify=trust(address)),
         )
         return SDKConnection(client, sdk=anthropic)

@@ -11,7 +11,7 @@ import msgspec
 
 from aikit.errors import ConnectionFailed, ProviderError
 from aikit.events import Event
-from aikit.exchange import Decoder, Line, Outgoing
+from aikit.exchange import Decoder, Line, Outgoing, trust
 from aikit.messages import Completion, GenerationOptions, ProviderCapabilities, as_messages
 from aikit.providers._http import HTTPAdapter
 from aikit.providers.base import Prompt
@@ -90,7 +90,7 @@ class _Connection:
         import httpx
 
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=20, keepalive_expiry=30)
-        self._client = httpx.AsyncClient(limits=limits, follow_redirects=False, headers={"Accept": "*/*"})
+        self._client = httpx.AsyncClient(limits=limits, follow_redirects=False, verify=trust(address))
         self._address = address.rstrip("/")
         self.faults: tuple[type[BaseException], ...] = (
             httpx.HTTPError,

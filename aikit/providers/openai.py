@@ -12,7 +12,7 @@ import msgspec
 
 from aikit.errors import UnsupportedFeature
 from aikit.events import Event
-from aikit.exchange import Line, Outgoing
+from aikit.exchange import Line, Outgoing, trust
 from aikit.messages import Completion, GenerationOptions, ProviderCapabilities, as_messages
 from aikit.providers._http import HTTPAdapter
 from aikit.providers.base import Prompt
@@ -138,12 +138,13 @@ class OpenAI(HTTPAdapter):
 
         from aikit.connections import PLACEHOLDER, SDKConnection
 
+        address = self.config.base_url or self.address
         client = openai.AsyncOpenAI(
             api_key=PLACEHOLDER,
-            base_url=self.config.base_url or self.address,
+            base_url=address,
             organization=self._option("organization"),
             project=self._option("project"),
             max_retries=0,
-            http_client=openai.DefaultAioHttpClient(follow_redirects=False),
+            http_client=openai.DefaultAioHttpClient(follow_redirects=False, verify=trust(address)),
         )
         return SDKConnection(client, sdk=openai)

@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 
-from aikit.errors import ConnectionFailed, DeadlineExceeded, ProtocolError, ProviderError
+from aikit.errors import AikitError, ConnectionFailed, DeadlineExceeded, ProtocolError, ProviderError
 
 __all__ = ["causes", "error_of_fault", "is_disconnect"]
 
@@ -19,10 +19,11 @@ def causes(fault: BaseException) -> Iterator[BaseException]:
     """Yield the exception and what it came from, the deepest last."""
     seen: set[int] = set()
     link: BaseException | None = fault
-    while link is not None and id(link) not in seen:
+    # Our own errors end the chain: they are what the caller was busy with before, not what this came from.
+    while link is not None and id(link) not in seen and not isinstance(link, AikitError):
         seen.add(id(link))
         yield link
-        link = link.__cause__
+        link = link.__cause__ or link.__context__  # httpcore raises without `from`
 
 
 def is_disconnect(fault: BaseException) -> bool:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
+from aikit import errors
 from aikit.config import ProviderConfig
 from aikit.events import Event, Finished, TextDelta
 from aikit.messages import GenerationOptions, Usage
@@ -79,6 +82,10 @@ OLLAMA = Dialect(
 )
 ALL = [CHAT, RESPONSES, MESSAGES, OLLAMA]
 
+each = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
+both = pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
+sdks = pytest.mark.parametrize("dialect", [CHAT, MESSAGES], ids=lambda dialect: dialect.name)
+
 
 async def collect(adapter: Adapter, prompt: Any = "hi", options: GenerationOptions = NONE) -> list[Event]:
     return [event async for event in adapter.generate_stream(prompt, options)]
@@ -105,3 +112,39 @@ def run(adapter: Adapter, work: Callable[[Adapter], Any], *, settle: float = 0.0
             await adapter.close()
 
     return asyncio.run(all_of_it())
+
+
+async def ask(adapter, *, streaming, options=NONE):
+    if streaming:
+        return text_of(await collect(adapter, options=options))
+    return (await adapter.generate_completion("hi", options)).text
+
+
+def asked(dialect, replies, *, streaming, times=1, **config):
+    """Return the error that a call ends with and the server's requests."""
+    with Server(replies) as server:
+        adapter = dialect.make(server, **config)
+
+        async def work(adapter):
+            return [await ask(adapter, streaming=streaming) for _ in range(times)]
+
+        with pytest.raises(errors.AikitError) as caught:
+            run(adapter, work)
+        return caught.value, server
+
+
+def all_errors(dialect, replies, streaming):
+    """Return the errors of as many calls as there are replies, one request each."""
+
+    async def work(adapter):
+        told = []
+        for _ in replies:
+            with pytest.raises(errors.ProviderError) as caught:
+                await ask(adapter, streaming=streaming)
+            told.append(caught.value)
+        return told
+
+    with Server(replies) as server:
+        told = run(dialect.make(server), work)
+        assert len(server.requests) == len(replies)
+    return told

@@ -13,10 +13,9 @@ import pytest
 from aikit import errors
 from aikit.events import TextDelta
 from tests import servers
-from tests.providers.dialects import ALL, CHAT, MESSAGES, NONE, OLLAMA, RESPONSES, collect, finished, run, text_of
+from tests.providers.dialects import CHAT, MESSAGES, NONE, OLLAMA, RESPONSES, collect, each, finished, run, text_of
 from tests.servers import CUT, HOLD, RESET, Server, header_lines, streamed
 
-each = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
 WORDS = ("Hel", "lo ", "wörld", " 😀", " end")
 TEXT = "".join(WORDS)
 

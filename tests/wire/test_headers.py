@@ -49,7 +49,7 @@ def test_the_servers_word_is_read_in_every_spelling(given, expected):
     assert seconds(**given) == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize("word", ["-3", "inf", "nan", "1e300", "soon", "", "Sun, 22 Nov 1999 12:00:00 GMT", "6x", "-1s"])
+@pytest.mark.parametrize("word", ["-3", "inf", "nan", "1e300", "now", "", "Sun, 22 Nov 1999 12:00:00 GMT", "6x", "-1s"])
 def test_garbage_negative_and_infinite_words_say_nothing(word):
     assert seconds(retry_after=word) is None
     assert seconds(x_ratelimit_reset_requests=word) is None
