@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Replay"]
 
-Lookup = Callable[[str], "Completion | None | Awaitable[Completion | None]"]
+Lookup = Callable[[str], "Completion | Awaitable[Completion | None] | None"]
 """Takes the key of a request, gives its logged answer or None; may be a coroutine function."""
 
 
