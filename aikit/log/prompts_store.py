@@ -107,15 +107,15 @@ def add_version(
 
 def version_by_hash(connection: sqlite3.Connection, name: str, content: str) -> Row | None:
     """Return the version of that name and content; None when there is none."""
-    return _one(connection, f"SELECT {_VERSION} FROM prompt_versions WHERE name = ? AND hash = ?", (name, content))  # noqa: S608
+    return _one(connection, f"SELECT {_VERSION} FROM prompt_versions WHERE name = ? AND hash = ?", (name, content))
 
 
 def find_version(connection: sqlite3.Connection, name: str, which: str | int | None) -> Row | None:
     """Return a version by its number, its label, or the newest for None; None when there is none."""
     if isinstance(which, int):
-        return _one(connection, f"SELECT {_VERSION} FROM prompt_versions WHERE name = ? AND number = ?", (name, which))  # noqa: S608
+        return _one(connection, f"SELECT {_VERSION} FROM prompt_versions WHERE name = ? AND number = ?", (name, which))
     if which is None:
-        newest = f"SELECT {_VERSION} FROM prompt_versions WHERE name = ? ORDER BY number DESC LIMIT 1"  # noqa: S608
+        newest = f"SELECT {_VERSION} FROM prompt_versions WHERE name = ? ORDER BY number DESC LIMIT 1"
         return _one(connection, newest, (name,))
     found = connection.execute(
         "SELECT number FROM prompt_labels WHERE name = ? AND label = ?", (name, which)
@@ -125,7 +125,7 @@ def find_version(connection: sqlite3.Connection, name: str, which: str | int | N
 
 def history(connection: sqlite3.Connection, name: str) -> list[Row]:
     """Return all versions of a prompt, the oldest first."""
-    return _all(connection, f"SELECT {_VERSION} FROM prompt_versions WHERE name = ? ORDER BY number", (name,))  # noqa: S608
+    return _all(connection, f"SELECT {_VERSION} FROM prompt_versions WHERE name = ? ORDER BY number", (name,))
 
 
 def names(connection: sqlite3.Connection) -> list[str]:
@@ -135,7 +135,7 @@ def names(connection: sqlite3.Connection) -> list[str]:
 
 def search(connection: sqlite3.Connection) -> list[Row]:
     """Return every version; what matches is decided on the decoded text, which SQL can't see inside the JSON."""
-    return _all(connection, f"SELECT {_VERSION} FROM prompt_versions ORDER BY name, number DESC")  # noqa: S608
+    return _all(connection, f"SELECT {_VERSION} FROM prompt_versions ORDER BY name, number DESC")
 
 
 def labels(connection: sqlite3.Connection, name: str) -> dict[str, int]:

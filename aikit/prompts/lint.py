@@ -13,7 +13,7 @@ from aikit.prompts.templates import parts_of
 if TYPE_CHECKING:
     from aikit.prompts.versions import PromptVersion
 
-__all__ = ["Finding", "lint"]
+__all__ = ["Finding", "lint", "static_after_first_variable"]
 
 LONG_STATIC = 1_000
 """Characters after the first variable from which the order is worth a word: about 250 tokens a call."""
@@ -59,6 +59,22 @@ def lint(version: PromptVersion) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda one: ("error", "warning", "note").index(one.level)))
 
 
+def static_after_first_variable(version: PromptVersion) -> tuple[str, str]:
+    """Return the fixed text before the first variable, and the fixed text behind it."""
+    before, after = "", ""
+    found = False
+    for part in parts_of(version.template):
+        pieces = _EXPRESSION.split(part) if found else _EXPRESSION.split(part, maxsplit=1)
+        if found:
+            after += "".join(pieces)
+            continue
+        before += pieces[0]
+        if len(pieces) > 1:
+            found = True
+            after += _EXPRESSION.sub("", pieces[1])
+    return before, after
+
+
 def _undeclared(version: PromptVersion) -> Iterator[Finding]:
     if not version.declared:
         return
@@ -90,11 +106,8 @@ def _foreign_braces(version: PromptVersion) -> Iterator[Finding]:
 def _static_after_dynamic(version: PromptVersion) -> Iterator[Finding]:
     """Providers cache the prefix that calls have in common: what follows the first variable is paid in full."""
     parts = parts_of(version.template)
-    first = next((number for number, part in enumerate(parts) if _EXPRESSION.search(part)), None)
-    if first is None:
-        return
-    after = _EXPRESSION.split(parts[first], maxsplit=1)[1] + "".join(parts[first + 1 :])
-    static = len(_EXPRESSION.sub("", after))
+    first = next((number for number, part in enumerate(parts) if _EXPRESSION.search(part)), 0)
+    static = len(static_after_first_variable(version)[1])
     if static >= LONG_STATIC:
         yield Finding(
             "static-after-dynamic",
