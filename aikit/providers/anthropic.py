@@ -10,7 +10,7 @@ import msgspec
 
 from aikit.errors import ProviderError
 from aikit.events import Event
-from aikit.exchange import Line, trust
+from aikit.exchange import Line, Outgoing, trust
 from aikit.messages import Completion, GenerationOptions, ProviderCapabilities, TokenCount, as_messages
 from aikit.providers._http import HTTPAdapter
 from aikit.providers.base import Prompt
@@ -45,8 +45,11 @@ class Anthropic(HTTPAdapter):
     def generate_stream(self, prompt: Prompt, options: GenerationOptions) -> AsyncGenerator[Event, None]:
         """Yield the answer's events; see `LLMProvider`."""
         reader = messages.MessagesReader(provider=self.name, model=self.model)
-        body = self._body(prompt, options, stream=True)
-        return self._events(lambda: self._outgoing("/v1/messages", body, stream=True), reader)
+
+        def request() -> Outgoing:
+            return self._outgoing("/v1/messages", self._body(prompt, options, stream=True), stream=True)
+
+        return self._events(request, reader)
 
     async def generate_completion(self, prompt: Prompt, options: GenerationOptions) -> Completion:
         """Return the whole answer, by one request that streams nothing."""

@@ -46,8 +46,12 @@ class Ollama(HTTPAdapter):
     def generate_stream(self, prompt: Prompt, options: GenerationOptions) -> AsyncGenerator[Event, None]:
         """Yield the answer's events; see `LLMProvider`."""
         reader = ollama.OllamaReader(provider=self.name, model=self.model)
-        body = ollama.body(as_messages(prompt), options, model=self.model, stream=True)
-        return self._events(lambda: self._outgoing("/api/chat", body, stream=True), reader)
+
+        def request() -> Outgoing:
+            body = ollama.body(as_messages(prompt), options, model=self.model, stream=True)
+            return self._outgoing("/api/chat", body, stream=True)
+
+        return self._events(request, reader)
 
     async def generate_completion(self, prompt: Prompt, options: GenerationOptions) -> Completion:
         """Return the whole answer, by one request that streams nothing."""

@@ -63,12 +63,10 @@ class OpenAI(HTTPAdapter):
         """
         if self._speaks_responses():
             background = bool(self._option("background"))
-            body = responses.body(as_messages(prompt), options, model=self.model, stream=True, background=background)
             reader = responses.ResponsesReader(provider=self.name, model=self.model, background=background)
-            return self._events(lambda: self._outgoing("/responses", body, stream=True), reader)
-        data = self._chat_body(prompt, options, stream=True)
-        reader = chat.ChatReader(provider=self.name, model=self.model)
-        return self._events(lambda: self._outgoing("/chat/completions", data, stream=True), reader)
+            return self._events(lambda: self._responses_stream(prompt, options, background), reader)
+        chat_reader = chat.ChatReader(provider=self.name, model=self.model)
+        return self._events(lambda: self._chat_stream(prompt, options), chat_reader)
 
     async def generate_completion(self, prompt: Prompt, options: GenerationOptions) -> Completion:
         """Return the whole answer, by one request that streams nothing."""
@@ -118,6 +116,14 @@ class OpenAI(HTTPAdapter):
             return api == "responses"
         ours = self._official or self.name == "openai"
         return ours and families.RESPONSES_ONLY.match(self.model if model is None else model) is not None
+
+    def _responses_stream(self, prompt: Prompt, options: GenerationOptions, background: bool) -> Outgoing:
+        said = as_messages(prompt)
+        body = responses.body(said, options, model=self.model, stream=True, background=background)
+        return self._outgoing("/responses", body, stream=True)
+
+    def _chat_stream(self, prompt: Prompt, options: GenerationOptions) -> Outgoing:
+        return self._outgoing("/chat/completions", self._chat_body(prompt, options, stream=True), stream=True)
 
     def _chat_body(self, prompt: Prompt, options: GenerationOptions, *, stream: bool) -> bytes:
         field = self._option("tokens_field")
