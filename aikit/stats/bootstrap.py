@@ -8,7 +8,7 @@ mean's variance and skewness. So 10,000 draws of a million pass/fail pairs take 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from aikit.errors import DataError
 from aikit.stats.clustered import cluster_codes, finite, mean_of_cluster_sums
@@ -85,9 +85,9 @@ def _patterns(table: Floats) -> tuple[Floats, NDArray[np.int64]] | None:
         return None
     codes = np.zeros(len(table), dtype=np.int64)
     for column in table.T:
-        own, values = pd.factorize(column)
-        codes = codes * len(values) + own
-        codes = pd.factorize(codes)[0].astype(np.int64)
+        own, values = cast("tuple[NDArray[np.int64], Any]", pd.factorize(column))
+        joint, _ = cast("tuple[NDArray[np.int64], Any]", pd.factorize(codes * len(values) + own))
+        codes = joint.astype(np.int64)
     counts = np.bincount(codes)
     if counts.size > _FEW_ROWS:
         return None

@@ -49,6 +49,8 @@ class Design:
     """Per row, index into `variants`."""
     sample_codes: Codes
     """Per row, index into `samples`."""
+    cell_codes: Codes
+    """Per row, sample code × number of variants + variant code."""
     samples: Any
     """Sample names by code; sorted up to 50,000 of them, so that the order of the rows plays no part."""
     clusters: Codes | None
@@ -59,6 +61,10 @@ class Design:
     """Per row, 1 / how often its (sample, variant, epoch) occurs; None when nothing occurs twice."""
     rows: Codes
     """Rows per sample × variant, scored or not; shape (samples, variants)."""
+    both: tuple[int, ...]
+    """Per variant, samples seen by it and by the control."""
+    either: tuple[int, ...]
+    """Per variant, samples seen by it or by the control."""
     paired: bool
     repeated: bool
     """True when a sample × variant has several epochs."""
@@ -76,13 +82,15 @@ class Design:
         import numpy as np
 
         samples, variants = self.size
-        cell = self.sample_codes * variants + self.variant_codes
-        weight = np.ones(values.size) if self.weights is None else self.weights
-        present = ~np.isnan(values)
-        if not present.all():
-            cell, weight, values = cell[present], weight[present], values[present]
-        total = np.bincount(cell, weights=weight, minlength=samples * variants)
-        summed = np.bincount(cell, weights=weight * values, minlength=samples * variants)
+        cell, weight, whole = self.cell_codes, self.weights, samples * variants
+        gaps = np.isnan(values)
+        if gaps.any():
+            cell, values = cell[~gaps], values[~gaps]
+            weight = None if weight is None else weight[~gaps]
+        # Nothing missing and nothing twice: the rows themselves are the weights.
+        known = weight is None and values.size == self.cell_codes.size
+        total = self.rows.ravel() if known else np.bincount(cell, weights=weight, minlength=whole)
+        summed = np.bincount(cell, weights=values if weight is None else weight * values, minlength=whole)
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.where(total > 0, summed / total, np.nan)
         return Cells(mean.reshape(samples, variants), total.astype(np.float64).reshape(samples, variants))
@@ -112,17 +120,19 @@ def read_design(
     variants, variant_codes, notes = _variants(frame[variant], control)
     sample_codes, samples = _samples(frame[sample])
     clusters = None if cluster is None else _clusters(frame[cluster], sample_codes, len(samples))
-    rows = _rows_per_cell(sample_codes, variant_codes, len(samples), len(variants))
+    cell_codes = sample_codes * len(variants) + variant_codes
+    rows = _rows_per_cell(cell_codes, len(samples), len(variants))
+    seen = rows > 0
     weights = None
     if epoch is not None and rows.size and rows.max() > 1:
         weights, duplicates = _duplicate_weights(frame[epoch], sample_codes, variant_codes, len(variants))
         if duplicates:
             notes += (f"{duplicates} duplicate rows of the same sample, variant and epoch: averaged into one",)
-    several = int((rows > 0).sum(axis=1).max(initial=0)) > 1
-    shared = float(((rows > 0).sum(axis=1) > 1).mean()) if several else 0.0
+    both = tuple(int((seen[:, 0] & one).sum()) for one in seen.T)
+    shared = float((seen.sum(axis=1) > 1).mean()) if seen.size else 0.0
     if 0 < shared <= _PAIRED_FROM:
         notes += (f"{shared:.1%} of the samples were seen by several variants: read as different samples",)
-    epochs = _epochs(rows, weights, sample_codes, variant_codes)
+    epochs = _epochs(rows, weights, cell_codes)
     if epochs[0] != epochs[1]:
         notes += (f"epochs differ between samples ({epochs[0]:g} to {epochs[1]:g}): each sample counts once",)
     return Design(
@@ -130,11 +140,14 @@ def read_design(
         variants=variants,
         variant_codes=variant_codes,
         sample_codes=sample_codes,
+        cell_codes=cell_codes,
         samples=samples,
         clusters=clusters,
         failed=None if status is None else _failed(frame[status]),
         weights=weights,
         rows=rows,
+        both=both,
+        either=tuple(int((seen[:, 0] | one).sum()) for one in seen.T),
         paired=shared > _PAIRED_FROM,
         repeated=epochs[1] > 1,
         warnings=notes + _changes(frame, variant_codes, len(variants)),
@@ -215,10 +228,10 @@ def _clusters(column: pd.Series[Any], sample_codes: Codes, samples: int) -> Code
     return None if len(uniques) == samples else of_sample
 
 
-def _rows_per_cell(sample_codes: Codes, variant_codes: Codes, samples: int, variants: int) -> Codes:
+def _rows_per_cell(cell_codes: Codes, samples: int, variants: int) -> Codes:
     import numpy as np
 
-    counted = np.bincount(sample_codes * variants + variant_codes, minlength=samples * variants)
+    counted = np.bincount(cell_codes, minlength=samples * variants)
     return counted.reshape(samples, variants)
 
 
@@ -235,14 +248,13 @@ def _duplicate_weights(
     return (1 / np.bincount(codes)[codes], duplicates) if duplicates else (None, 0)
 
 
-def _epochs(rows: Codes, weights: Floats | None, sample_codes: Codes, variant_codes: Codes) -> tuple[float, float]:
+def _epochs(rows: Codes, weights: Floats | None, cell_codes: Codes) -> tuple[float, float]:
     """Return the fewest and the most epochs of a sample × variant that has any."""
     import numpy as np
 
     counted: Any = rows
     if weights is not None:
-        cell = sample_codes * rows.shape[1] + variant_codes
-        counted = np.bincount(cell, weights=weights, minlength=rows.size).round(6)
+        counted = np.bincount(cell_codes, weights=weights, minlength=rows.size).round(6)
     present = counted[counted > 0]
     return (float(present.min()), float(present.max())) if present.size else (0.0, 0.0)
 

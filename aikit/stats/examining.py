@@ -22,7 +22,7 @@ def alone(study: Study, comparison: Comparison, column: int) -> tuple[str, ...]:
     design = study.design
     problems = list(design.problems)
     if design.paired:
-        seen = int((design.rows[:, [0, column]] > 0).any(axis=1).sum())
+        seen = design.either[column]
         gap = 1 - comparison.samples / seen if seen else 0.0
         if gap > _UNMATCHED and comparison.final:
             problems.append(f"{gap:.1%} of the samples have no partner, more than {_UNMATCHED:.0%}")
@@ -70,14 +70,12 @@ def examine(
 def _failures(study: Study, column: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return each variant's share of failed calls, and a warning when the variant plainly fails more."""
     design = study.design
-    if design.failed is None:
+    if design.failed is None or not design.failed.any():
         return {}, ()
     counts = [
         (int(design.failed[design.variant_codes == one].sum()), int((design.variant_codes == one).sum()))
         for one in (0, column)
     ]
-    if not any(failed for failed, _ in counts):
-        return {}, ()
     shares = [failed / max(total, 1) for failed, total in counts]
     details = {"failures": {design.variants[0]: shares[0], design.variants[column]: shares[1]}}
     spread = math.sqrt(sum(s * (1 - s) / max(total, 1) for s, (_, total) in zip(shares, counts, strict=True)))

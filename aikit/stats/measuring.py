@@ -60,8 +60,7 @@ def measure(
 
 def progress(design: Design, column: int) -> int:
     """Return the samples run so far: with both variants in a paired design, with either in an unpaired one."""
-    pair = design.rows[:, [0, column]] > 0
-    return int((pair.all(axis=1) if design.paired else pair.any(axis=1)).sum())
+    return design.both[column] if design.paired else design.either[column]
 
 
 def _comparison(
@@ -216,7 +215,7 @@ def _margin_on_scale(margin: Margin, found: Contrast, sign: int, outcome: Outcom
 def _notes(design: Design, outcome: Outcome, found: Contrast, evidence: Evidence, column: int) -> tuple[str, ...]:
     notes = (*design.warnings, *outcome.warnings, *found.warnings, *evidence.warnings)
     if design.paired and found.rows is not None:
-        seen = int((design.rows[:, [0, column]] > 0).any(axis=1).sum())
+        seen = design.either[column]
         gap = seen - found.samples
         if gap:
             notes += (f"{gap} of {seen} samples have no partner to compare with and are left out",)

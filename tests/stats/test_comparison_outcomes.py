@@ -9,10 +9,10 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
-from tests.stats.frames import numbers, pass_fail, table, trials
 
 from aikit.errors import DataError
 from aikit.stats import Comparison, clustered_mean, compare, margin
+from tests.stats.frames import numbers, pass_fail, table, trials
 
 
 def test_failures_count_as_fail_and_are_never_dropped():

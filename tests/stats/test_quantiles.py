@@ -10,7 +10,12 @@ from scipy import stats
 
 from aikit.errors import DataError
 from aikit.stats import (
-    bootstrap_sums, clustered_mean, harrell_davis, quantile_interval, quantile_ratios, studentised_bootstrap,
+    bootstrap_sums,
+    clustered_mean,
+    harrell_davis,
+    quantile_interval,
+    quantile_ratios,
+    studentised_bootstrap,
 )  # fmt: skip
 from aikit.stats.bootstrap import poisson_weights
 

@@ -11,8 +11,24 @@ from scipy import stats
 
 from aikit.errors import DataError
 from aikit.stats import (
-    Bins, ClusterSums, PairSums, PassTable, Sums, clustered_mean, equivalent, margin, missing_bounds, noninferior,
-    paired_difference, paired_shares, pass_at_k, pass_at_k_difference, pass_hat_k, tost, welch, within_variance,
+    Bins,
+    ClusterSums,
+    PairSums,
+    PassTable,
+    Sums,
+    clustered_mean,
+    equivalent,
+    margin,
+    missing_bounds,
+    noninferior,
+    paired_difference,
+    paired_shares,
+    pass_at_k,
+    pass_at_k_difference,
+    pass_hat_k,
+    tost,
+    welch,
+    within_variance,
 )  # fmt: skip
 from aikit.stats.results import Interval
 
