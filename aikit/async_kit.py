@@ -243,6 +243,13 @@ class AsyncKit:
         """Return a provider that answers from the log, or from another one's, at no cost and without a network."""
         return self._parts.replay(home)
 
+    async def check(self, *, network: bool = True) -> pd.DataFrame:
+        """Check settings, keys, files, models, clock, log and disk; a row per finding, with what to do next.
+
+        `network=False` asks no provider whether it takes its key.
+        """
+        return await self._parts.look(self._parts.check, network)
+
     # -- experiments
 
     def experiment(self, name: str, **plan: Any) -> Experiment:

@@ -6,10 +6,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from aikit.errors import AikitError
 
 __all__ = ["main"]
+
+
+Commands = Any
+"""What `add_subparsers` returns: argparse keeps the type to itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_demo(commands: Commands) -> None:
     demo = commands.add_parser("demo", help="run a prompt A/B test on a real model, without a key")
     demo.add_argument("--samples", type=int, default=None, metavar="N", help="samples to use (default: 80)")
     demo.add_argument("--replay", action="store_true", help="answer from the log of an earlier demo, at no cost")
@@ -58,7 +63,7 @@ def _demo(given: argparse.Namespace) -> int:
     return 0
 
 
-def _add_local(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_local(commands: Commands) -> None:
     local = commands.add_parser("local", help="the language model that runs in the process")
     actions = local.add_subparsers(metavar="ACTION", required=True)
     install = actions.add_parser("install", help="download the model's file (98 MB) into the user's cache")
@@ -70,7 +75,8 @@ def _add_local(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _install(given: argparse.Namespace) -> int:
     from aikit import local_model
 
-    path = local_model.install(progress=local_model.progress_line())
+    with local_model.progress_line() as progress:
+        path = local_model.install(progress=progress)
     print(path)  # noqa: T201 — a command's answer
     return 0
 
@@ -86,7 +92,7 @@ def _where(given: argparse.Namespace) -> int:
     return 0
 
 
-def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_report(commands: Commands) -> None:
     report = commands.add_parser("report", help="write what calls cost to a file")
     report.add_argument("--since", default="30d", help="a span such as 30d or 12h, or a date (default: 30d)")
     report.add_argument("--by", default="model", help="columns to group by, with commas (default: model)")
@@ -105,13 +111,13 @@ def _report(given: argparse.Namespace) -> int:
     return 0
 
 
-def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_keys(commands: Commands) -> None:
     from aikit.cli_keys import add_keys
 
     add_keys(commands)
 
 
-def _add_house(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_house(commands: Commands) -> None:
     doctor = commands.add_parser("doctor", help="check settings, keys, files, models, clock, log and disk")
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     doctor.add_argument("--home", type=Path, default=None, help="folder of the log (default: .aikit)")

@@ -265,6 +265,10 @@ class Kit:
         """Who waits for a rate limit, for what, and for how long."""
         return self._kit.queue
 
+    def check(self, *, network: bool = True) -> pd.DataFrame:
+        """Check settings, keys, files, models, clock, log and disk; a row per finding, with what to do next."""
+        return self._run(self._kit.check(network=network))
+
     # -- prompts and experiments
 
     @property

@@ -156,6 +156,18 @@ class Parts:
         ]
         return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["provider", "model", "key"])
 
+    def check(self, network: bool) -> pd.DataFrame:
+        """Return a row for each finding of `aikit doctor`."""
+        import dataclasses
+
+        import pandas as pd
+
+        from aikit.checks import Finding, check
+
+        findings = check(self.config, log=self.log, network=network)
+        names = [one.name for one in dataclasses.fields(Finding)]
+        return pd.DataFrame([dataclasses.asdict(one) for one in findings], columns=names)
+
     def costs(self, *, by: str | Sequence[str], since: Any, timezone: str | None) -> CostReport:
         """Return what calls cost, grouped."""
         from aikit.reports.costs import costs
@@ -188,6 +200,8 @@ class Parts:
             lambda: self.config.settings.defaults.model,
             portal=portal,
             run_sql=self.log.sql,
+            price=lambda model: self.targets.find(model)[0].price,
+            concurrency=_concurrency,
         )
         return experiment(name, bench=bench, **plan)
 
@@ -219,6 +233,11 @@ class Parts:
             f"  providers configured: {', '.join(sorted(settings.providers)) or 'none, local needs none'}\n"
             f"  settings: {file}"
         )
+
+
+def _concurrency(model: Any) -> int:
+    """Return how many calls a run has under way: what the local model serves at once, else as many as are useful."""
+    return 4 if isinstance(model, str) and model.startswith("local:") else 16
 
 
 class _Book:

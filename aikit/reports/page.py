@@ -28,13 +28,18 @@ p { margin: .5rem 0; } .soft, figcaption, footer { color: var(--soft); font-size
 .verdict { border-left: .35rem solid var(--accent); background: var(--tint); padding: .9rem 1.1rem; margin: 1.2rem 0;
   font-size: 1.05rem; } .verdict.ship { border-color: var(--good); } .verdict.invalid { border-color: var(--bad); }
 .warning { border-left: .35rem solid var(--bad); padding: .3rem .9rem; margin: .5rem 0; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; overflow-wrap: normal; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .8rem .35rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; color: var(--soft); } td.number, th.number { text-align: right; padding: .35rem 0 .35rem .8rem; }
-td { white-space: pre-wrap; } figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; }
+th { font-weight: 600; color: var(--soft); } td.number, th.number { text-align: right; padding: .35rem .8rem; }
+td { white-space: pre-wrap; } figure { margin: 1rem 0; } 
+figure svg { max-width: 100%; height: auto; overflow: visible; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .9rem; }
 dt { color: var(--soft); }
-dd { margin: 0; } code { font-family: ui-monospace, "SF Mono", Menlo, monospace; font-size: .9em; }
+dd { margin: 0; }
+pre { white-space: pre-wrap; font-size: .85em; } 
+summary { cursor: pointer; margin-top: .6rem; }
+ code { font-family: ui-monospace, "SF Mono", Menlo, monospace; font-size: .9em; }
 footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .8rem; }
 @media print { body { max-width: none; } }
 """
@@ -83,6 +88,10 @@ class Page:
         """Add names with their values, such as a manifest."""
         rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs)
         self._parts.append(f"<dl>{rows}</dl>")
+
+    def details(self, title: str, text: str) -> None:
+        """Add a longer text that is folded away until somebody wants it."""
+        self._parts.append(f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>")
 
     def footer(self, text: str) -> None:
         """Add the closing line: where the figures come from."""
