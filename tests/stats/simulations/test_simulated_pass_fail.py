@@ -11,7 +11,13 @@ from aikit.stats.equivalence import noninferior
 from aikit.stats.paired import repeated_difference
 from aikit.stats.proportions import mcnemar, newcombe, share_test, tango
 from tests.stats.simulations.bands import (
-    RUNS, at_least, at_most, in_coverage_band, in_rate_band, logistic, shares,
+    RUNS,
+    at_least,
+    at_most,
+    in_coverage_band,
+    in_rate_band,
+    logistic,
+    shares,
 )  # fmt: skip
 
 
