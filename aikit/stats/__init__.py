@@ -57,8 +57,8 @@ if TYPE_CHECKING:
         Intraclass, Level, cohen_kappa, fleiss_kappa, intraclass_correlations, krippendorff_alpha,
     )
     from aikit.stats.anytime import (
-        BURN_IN, confidence_sequence, log_mcnemar_evidence, mcnemar_evidence, sequence_from_error,
-        sequence_half_width, sequence_log_evidence, sequence_tuning,
+        confidence_sequence, log_mcnemar_evidence, mcnemar_evidence, sequence_from_error, sequence_half_width,
+        sequence_log_evidence, sequence_tuning,
     )
     from aikit.stats.bootstrap import bootstrap_sums, studentised_bootstrap
     from aikit.stats.clustered import clustered_difference, clustered_mean, mean_of_cluster_sums, welch
@@ -66,11 +66,9 @@ if TYPE_CHECKING:
     from aikit.stats.elimination import Survivors, surviving_variants
     from aikit.stats.epochs import pass_at_k, pass_at_k_difference, pass_hat_k, within_variance
     from aikit.stats.equivalence import equivalent, margin, noninferior, tost
-    from aikit.stats.judge import (
-        JUDGE_ONLY, LEAST_LABELS, both_orders, judged_difference, prediction_powered_mean, true_pass_rate,
-    )
+    from aikit.stats.judge import both_orders, judged_difference, prediction_powered_mean, true_pass_rate
     from aikit.stats.missing import missing_bounds
-    from aikit.stats.multiple import EXACT_FLIPS, Adjustment, MaxT, adjust_p, max_t
+    from aikit.stats.multiple import Adjustment, MaxT, adjust_p, max_t
     from aikit.stats.paired import paired_difference, repeated_difference, sign_flip
     from aikit.stats.planning import (
         CallCost, CurvePoint, Pilot, SamplePlan, Stopping, pilot, sample_size, stopping_inflation,
@@ -86,16 +84,13 @@ if TYPE_CHECKING:
     )
     from aikit.stats.quantiles import harrell_davis, quantile_interval, quantile_ratios
     from aikit.stats.ranks import brunner_munzel, friedman, mann_whitney, net_wins, signed_rank
-    from aikit.stats.ratios import (
-        FEWEST_SUCCESSES, fieller, geometric_ratio, per_success, per_success_unpaired, ratio_of_means,
-    )
+    from aikit.stats.ratios import fieller, geometric_ratio, per_success, per_success_unpaired, ratio_of_means
     from aikit.stats.regression import covariate_adjusted, cuped_difference, post_stratified
     from aikit.stats.results import Comparison, Decision, Estimate, Interval, Margin, Tested, Verdict, Worst
     from aikit.stats.sequential import (
-        MOST_LOOKS, Family, GroupBounds, GroupPower, group_bounds, group_estimate, group_inflation, group_power,
-        spent_alpha,
+        Family, GroupBounds, GroupPower, group_bounds, group_estimate, group_inflation, group_power, spent_alpha,
     )
-    from aikit.stats.srm import MISMATCH_BELOW, sample_ratio_mismatch
+    from aikit.stats.srm import sample_ratio_mismatch
     from aikit.stats.sums import Bins, ClusterSums, PairSums, PassTable, Sums
     from aikit.stats.verdict import Outlook, decide, overall
     # isort: on
@@ -103,7 +98,6 @@ if TYPE_CHECKING:
 
 # fmt: off
 __all__ = [
-    "BURN_IN", "EXACT_FLIPS", "FEWEST_SUCCESSES", "JUDGE_ONLY", "LEAST_LABELS", "MISMATCH_BELOW", "MOST_LOOKS",
     "Abilities", "Adjustment", "Bins", "CallCost", "ClusterSums", "Comparison", "CurvePoint", "Decision", "Estimate",
     "FalsePositives", "Family", "GroupBounds", "GroupPower", "Interval", "Intraclass", "Level", "Margin", "MaxT",
     "Outlook", "PairSums", "PassTable", "Pilot", "SamplePlan", "Stopping", "Sums", "Survivors", "Tested", "Verdict",
@@ -129,7 +123,7 @@ _MODULES = {
     "aa": "FalsePositives false_positive_rate",
     "agreement": "Intraclass Level cohen_kappa fleiss_kappa intraclass_correlations krippendorff_alpha",
     "anytime": (
-        "BURN_IN confidence_sequence log_mcnemar_evidence mcnemar_evidence sequence_from_error sequence_half_width "
+        "confidence_sequence log_mcnemar_evidence mcnemar_evidence sequence_from_error sequence_half_width "
         "sequence_log_evidence sequence_tuning"
     ),
     "bootstrap": "bootstrap_sums studentised_bootstrap",
@@ -138,9 +132,9 @@ _MODULES = {
     "elimination": "Survivors surviving_variants",
     "epochs": "pass_at_k pass_at_k_difference pass_hat_k within_variance",
     "equivalence": "equivalent margin noninferior tost",
-    "judge": "JUDGE_ONLY LEAST_LABELS both_orders judged_difference prediction_powered_mean true_pass_rate",
+    "judge": "both_orders judged_difference prediction_powered_mean true_pass_rate",
     "missing": "missing_bounds",
-    "multiple": "EXACT_FLIPS Adjustment MaxT adjust_p max_t",
+    "multiple": "Adjustment MaxT adjust_p max_t",
     "paired": "paired_difference repeated_difference sign_flip",
     "planning": "CallCost CurvePoint Pilot SamplePlan Stopping pilot sample_size stopping_inflation",
     "power": (
@@ -153,13 +147,11 @@ _MODULES = {
     ),
     "quantiles": "harrell_davis quantile_interval quantile_ratios",
     "ranks": "brunner_munzel friedman mann_whitney net_wins signed_rank",
-    "ratios": "FEWEST_SUCCESSES fieller geometric_ratio per_success per_success_unpaired ratio_of_means",
+    "ratios": "fieller geometric_ratio per_success per_success_unpaired ratio_of_means",
     "regression": "covariate_adjusted cuped_difference post_stratified",
     "results": "Comparison Decision Estimate Interval Margin Tested Verdict Worst",
-    "sequential": (
-        "MOST_LOOKS Family GroupBounds GroupPower group_bounds group_estimate group_inflation group_power spent_alpha"
-    ),
-    "srm": "MISMATCH_BELOW sample_ratio_mismatch",
+    "sequential": "Family GroupBounds GroupPower group_bounds group_estimate group_inflation group_power spent_alpha",
+    "srm": "sample_ratio_mismatch",
     "sums": "Bins ClusterSums PairSums PassTable Sums",
     "verdict": "Outlook decide overall",
 }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["FEWEST_SUCCESSES", "fieller", "geometric_ratio", "per_success", "per_success_unpaired", "ratio_of_means"]
+__all__ = ["fieller", "geometric_ratio", "per_success", "per_success_unpaired", "ratio_of_means"]
 
 FEWEST_SUCCESSES = 10
 """Successes in an arm below which cost per success is resampled instead of linearised."""

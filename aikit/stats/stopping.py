@@ -12,9 +12,9 @@ from aikit.stats.contrasts import Contrast, no_limits
 if TYPE_CHECKING:
     from aikit.stats.contrasts import Limits
 
-__all__ = ["MODES", "Evidence", "Plan", "weigh"]
+__all__ = ["Evidence", "Plan", "weigh"]
 
-MODES = ("fixed", "group", "anytime")
+_MODES = ("fixed", "group", "anytime")
 
 _TUNED_WITHOUT_PLAN = 500  # samples; a constant, for a tuning that follows the data would not be valid
 _LOOK_REACH = 0.25  # a look may be taken this share of the step late; the runner overshoots by what is in flight
@@ -32,9 +32,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Refuse a plan that can't be followed."""
-        if self.stopping not in MODES:
-            near = did_you_mean(self.stopping, MODES)
-            raise DataError(f"no stopping mode {self.stopping!r}; there are {', '.join(MODES)}{near}")
+        if self.stopping not in _MODES:
+            near = did_you_mean(self.stopping, _MODES)
+            raise DataError(f"no stopping mode {self.stopping!r}; there are {', '.join(_MODES)}{near}")
         if self.planned is not None and self.planned < 1:
             raise DataError(f"planned={self.planned}: plan at least one sample")
         if self.stopping == "group" and self.planned is None:
