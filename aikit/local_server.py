@@ -195,6 +195,8 @@ def _parameters(serving: Serving, key: str) -> Any:
     parameters.n_ctx = serving.parallel * serving.context
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = serving.threads
     parameters.n_threads_http = serving.parallel + 4
+    # A stream whose client went away is noticed at the next ping: until then it holds up the end of the process.
+    parameters.sse_ping_interval = 1
     parameters.ui = False
     parameters.verbosity = -1  # its log would go to the notebook
     # What was read for earlier prompts and can be taken up again; the default may grow to 8 GB.
