@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,6 +120,34 @@ class CostTracker:
             return await self._ask(reservation, deadline)
         self._desk.post(("hold", reservation, None, False))
         return reservation
+
+    async def check(self, upper: int | None, scopes: Scopes | Mapping[str, str | Sequence[str]]) -> None:
+        """Refuse at once what settled spend alone already forbids; holds nothing, and says nothing of others' holds.
+
+        `upper` is in nano-dollars; None where no price is known. Raises `BudgetExceeded`, and `UnknownPrice` under a
+        hard budget.
+        """
+        under = _scopes(scopes)
+        if not await self.is_hard(under):
+            return
+        if upper is None:
+            raise UnknownPrice(_no_price(under))
+        hard = [budget for budget in self._desk.rules.matching(under) if budget.hard]
+        if upper == 0 or not hard:
+            return
+        now = self._clock()
+
+        def look(connection: sqlite3.Connection) -> Room | None:
+            for budget in hard:
+                start, ends = ledger.current(budget, now)
+                settled, held = ledger.standing(connection, budget, start)
+                if settled + upper > budget.amount:
+                    return Room("refused", budget, settled, held, ends)
+            return None
+
+        room = await asyncio.to_thread(self._spool.read, look)
+        if room is not None:
+            raise _refusal(room, upper)
 
     async def known(self, keys: Sequence[str]) -> dict[str, Seen]:
         """Return those of the keys that have been reserved before."""

@@ -89,18 +89,25 @@ class Price:
         return self.id == "free"
 
     def cost(
-        self, usage: Usage, *, processing: str | None = "standard", cache_ttl: CacheTTL | None = "5m"
+        self,
+        usage: Usage,
+        *,
+        processing: str | None = "standard",
+        cache_ttl: CacheTTL | None = "5m",
+        prompt: int | None = None,
+        requests: int = 1,
     ) -> int | None:
         """Return the usage's cost in nano-dollars; None where tokens or the processing's price are not known.
 
-        `cache_ttl` is the time the written prefix is kept; one figure holds for the whole call.
+        `cache_ttl` is the time the written prefix is kept; one figure holds for the whole call. For the summed usage
+        of several `requests` of one tier, `prompt` is a length within that tier.
         """
         if self.free:
             return 0
         tiers = self._tiers(processing)
         if tiers is None or usage.input_tokens is None or usage.output_tokens is None:
             return None
-        rates = _rates(tiers, usage.input_tokens)
+        rates = _rates(tiers, usage.input_tokens if prompt is None else prompt)
         read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
         reasoning = min(usage.reasoning_tokens or 0, usage.output_tokens)
         total = (
@@ -110,7 +117,7 @@ class Price:
             + (usage.output_tokens - reasoning) * rates.output
             + reasoning * rates.reasoning
         )
-        return rates.request + (total + _PER // 2) // _PER
+        return requests * rates.request + (total + _PER // 2) // _PER
 
     def upper(
         self,
@@ -139,12 +146,12 @@ class Price:
             for rates in within
         )
 
-    def saved_by_cache(self, usage: Usage, *, processing: str | None = "standard") -> int:
+    def saved_by_cache(self, usage: Usage, *, processing: str | None = "standard", prompt: int | None = None) -> int:
         """Return how much less the call cost than with no token read from the cache, in nano-dollars."""
         tiers = self._tiers(processing)
         if self.free or tiers is None or usage.input_tokens is None or not usage.cache_read_tokens:
             return 0
-        rates = _rates(tiers, usage.input_tokens)
+        rates = _rates(tiers, usage.input_tokens if prompt is None else prompt)
         return usage.cache_read_tokens * (rates.input - rates.cache_read) // _PER
 
     def _tiers(self, processing: str | None) -> tuple[Tier, ...] | None:
