@@ -26,6 +26,19 @@ class Admission:
         self._tracker = tracker
         self._max_tokens = max_tokens
 
+    async def check(
+        self, request: Request, adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions
+    ) -> None:
+        """Refuse at once what settled spend alone forbids, before a key, a limit or a connection is asked for."""
+        scopes = _scopes(request, adapter)
+        if await self._tracker.is_hard(scopes):
+            options = self._capped(options)
+            await self._tracker.check(await self._upper(adapter, messages, options, exact=True), scopes)
+
+    def _capped(self, options: GenerationOptions) -> GenerationOptions:
+        """Return options that name a maximum: under a hard budget one is always sent."""
+        return options if options.max_tokens is not None else replace(options, max_tokens=self._max_tokens())
+
     async def admit(
         self,
         request: Request,
@@ -39,12 +52,10 @@ class Admission:
 
         Raises `BudgetExceeded`, `UnknownPrice` and `LogUnwritable`.
         """
-        scopes = Scopes(
-            adapter.name, adapter.model, tuple(sorted(request.tags)), request.experiment, request.prompt_name
-        )
+        scopes = _scopes(request, adapter)
         hard = await self._tracker.is_hard(scopes)
-        if hard and options.max_tokens is None:
-            options = replace(options, max_tokens=self._max_tokens())
+        if hard:
+            options = self._capped(options)
         upper = await self._upper(adapter, messages, options, exact=hard)
         deadline = call.deadline
         once = bool(call.key)
@@ -75,3 +86,7 @@ class Admission:
             count = tokens.count(messages, options, provider=adapter.name, model=adapter.model)
             return price.upper(tokens.upper(count), longest)
         return price.upper(tokens.quick(messages, options), longest)
+
+
+def _scopes(request: Request, adapter: Adapter) -> Scopes:
+    return Scopes(adapter.name, adapter.model, tuple(sorted(request.tags)), request.experiment, request.prompt_name)

@@ -159,6 +159,9 @@ class Client:
         async def admit(attempt: Attempt, adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions):
             return await self.admission.admit(request, call, attempt, adapter, messages, options)
 
+        async def check(adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions) -> None:
+            await self.admission.check(request, adapter, messages, options)
+
         return Guard(
             adapter,
             gate,
@@ -166,6 +169,7 @@ class Client:
             admit=admit,
             record=lambda attempt: self.log.record_attempt(attempt_row(attempt)),
             policy=RetryPolicy(cap=self.longest_wait()) if last else RetryPolicy(attempts=1),
+            check=check,
             sole=sole,
             clock=self.clock,
             wall=self.wall,

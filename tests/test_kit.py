@@ -183,8 +183,8 @@ import sys, aikit
 from aikit.providers.scripted import Scripted
 kit = aikit.open(home=sys.argv[1])
 kit.ask("first", model=Scripted(reply="done"))
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     kit.ask("second", model=Scripted(reply="late", first_token_delay=60))
 except KeyboardInterrupt:
     print(kit.calls()["status"].tolist(), flush=True)
@@ -196,7 +196,7 @@ kit.close()
     assert process.stdout.readline().strip() == "ready"
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=90)
     assert out.strip() == "['ok', 'cancelled']"
     assert process.returncode == 0
 

@@ -38,6 +38,7 @@ __all__ = [
     "known",
     "put_budget",
     "remove_budgets",
+    "standing",
     "summed",
     "trim",
     "version",
@@ -290,6 +291,14 @@ def summed(connection: sqlite3.Connection, budget: Budget, start: int, ends: int
     )
     holding = sum(row.upper or 0 for row in held(connection) if start <= row.at < ends and budget.applies(row.scopes))
     return settled, holding
+
+
+def standing(connection: sqlite3.Connection, budget: Budget, start: int) -> tuple[int, int]:
+    """Return (settled, held) of a budget in a period from the running sums; zeros where nothing is booked yet."""
+    row = connection.execute(
+        "SELECT settled, held FROM budget_periods WHERE budget_id = ? AND start = ?", (budget.budget_id, start)
+    ).fetchone()
+    return (row[0], row[1]) if row else (0, 0)
 
 
 def differences(connection: sqlite3.Connection) -> list[str]:

@@ -11,7 +11,7 @@ from aikit.messages import GenerationOptions, Message
 from aikit.providers.base import Adapter
 from aikit.streams import Attempt
 
-__all__ = ["Admit", "Call", "OnInterrupt", "Record", "Reservation"]
+__all__ = ["Admit", "Call", "Check", "OnInterrupt", "Record", "Reservation"]
 
 OnInterrupt = Literal["raise", "resume", "continue", "restart"]
 
@@ -58,6 +58,9 @@ class Reservation(Protocol):
 
 Admit = Callable[[Attempt, Adapter, tuple[Message, ...], GenerationOptions], Awaitable[Reservation]]
 """Admits an attempt to the budget: returns its reservation or raises a `Refused`."""
+
+Check = Callable[[Adapter, tuple[Message, ...], GenerationOptions], Awaitable[None]]
+"""Refuses what no waiting would make affordable, before a key or a limit is asked for."""
 
 Record = Callable[[Attempt], None]
 """Takes a finished attempt; never blocks."""

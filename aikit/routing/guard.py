@@ -38,7 +38,7 @@ from aikit.messages import (
 from aikit.providers.base import Adapter
 from aikit.retries import RetryPolicy, counts_against
 from aikit.routing.bills import Bill, bill_for_error, bill_for_finish, bill_for_stop, completed
-from aikit.routing.call import Admit, Call, Record, Reservation
+from aikit.routing.call import Admit, Call, Check, Record, Reservation
 from aikit.routing.gate import Gate
 from aikit.streams import Attempt, Transcript
 
@@ -82,6 +82,7 @@ class Guard:
         admit: Admit,
         record: Record,
         policy: RetryPolicy,
+        check: Check | None = None,
         sole: bool = True,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -94,6 +95,7 @@ class Guard:
         self._call = call
         self._admit = admit
         self._record = record
+        self._check = check
         self._policy = policy
         self._sole = sole
         self._clock = clock
@@ -191,6 +193,8 @@ class Guard:
         """Pass the breaker, the limiter and the budget; whatever was taken is given back when one of them refuses."""
         call, adapter = self._call, self._adapter
         queued = self._clock()
+        if self._check is not None:
+            await self._check(adapter, messages, options)
         key, breaker = await self._choose()
         leases: tuple[Lease, ...] = ()
         number = len(call.attempts) + 1
