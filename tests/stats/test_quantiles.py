@@ -47,10 +47,10 @@ def test_few_and_many_samples_resample_alike():
     random = np.random.default_rng(2)
     few = random.lognormal(size=2_000), random.lognormal(0.1, 1, 2_000)
     weighed = quantile_ratios(*few)
-    naive = np.random.default_rng(3).integers(0, 2_000, (2_000, 2_000))
+    naive = np.random.default_rng(3).integers(0, 2_000, (800, 2_000))
     for one, q in zip(weighed, (0.5, 0.9, 0.95), strict=True):
         drawn = np.quantile(few[1][naive], q, axis=1) / np.quantile(few[0][naive], q, axis=1)
-        assert (one.low, one.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), rel=0.03)
+        assert (one.low, one.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), rel=0.05)
     many = np.tile(few[0], 2)[:2_001], np.tile(few[1], 2)[:2_001]  # one more: the other way of drawing
     for one, other in zip(weighed, quantile_ratios(*many), strict=True):
         assert (one.low, one.high) == pytest.approx((other.low, other.high), rel=0.03)
