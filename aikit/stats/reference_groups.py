@@ -76,16 +76,20 @@ def _all_inside(bound: float, weights: list[float], df: float) -> float:
 
     nodes, mass = np.polynomial.legendre.leggauss(160)
     z, z_mass = 8.5 * nodes, 8.5 * mass * np.exp(-0.5 * (8.5 * nodes) ** 2) / math.sqrt(2 * math.pi)
-    # s = √(χ²/df) through its quantiles' probabilities, so that no df is too small for the nodes.
-    u, u_mass = (nodes + 1) / 2, mass / 2
-    s = np.sqrt(2 * special.gammaincinv(df / 2, u) / df)
+    # s = √(χ²/df), between its outermost quantiles.
+    low, high = (math.sqrt(2 * float(one) / df) for one in special.gammaincinv(df / 2, np.array([1e-15, 1 - 1e-15])))
+    s = (low + high) / 2 + (high - low) / 2 * nodes
+    log_density = (
+        math.log(2) + df / 2 * math.log(df / 2) - float(special.gammaln(df / 2)) + (df - 1) * np.log(s) - df * s * s / 2
+    )
+    s_mass = (high - low) / 2 * mass * np.exp(log_density)
     inside = np.ones((s.size, z.size))
     for weight in weights:
         spread = math.sqrt(1 - weight * weight)
         upper = (bound * s[:, None] + weight * z[None, :]) / spread
         lower = (-bound * s[:, None] + weight * z[None, :]) / spread
         inside *= special.ndtr(upper) - special.ndtr(lower)
-    return float(u_mass @ inside @ z_mass)
+    return float(s_mass @ inside @ z_mass)
 
 
 def tukey(*groups: ArrayLike, alpha: float = 0.05) -> ManyGroups:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float64]
+    Codes = NDArray[np.int64]
 
 __all__ = ["covariate_adjusted", "cuped_difference", "post_stratified"]
 
@@ -99,17 +100,33 @@ def post_stratified(y: ArrayLike, arm: ArrayLike, stratum: ArrayLike, *, alpha: 
     codes = cluster_codes(stratum, outcome.size)
     if outcome.size != group.size or not np.isin(group, (0, 1)).all():
         raise DataError("y and arm (0 or 1) need the same length")
-    groups = codes.max() + 1 if codes.size else 0
-    small = [g for g in range(groups) if min(_arm_sizes(group[codes == g])) < 2]
-    codes = np.where(np.isin(codes, small), groups, codes)
+    codes, joined = _joined(codes, group)
     parts: list[Estimate] = []
     weights: list[float] = []
     for g in np.unique(codes):
         y_s, arm_s = outcome[codes == g], group[codes == g]
         parts.append(welch(clustered_mean(y_s[arm_s == 0]), clustered_mean(y_s[arm_s == 1]), alpha=alpha))
         weights.append(y_s.size / outcome.size)
-    notes = (f"{len(small)} strata too small for both arms were joined",) if small else ()
+    notes = (f"{joined} strata too small for both arms were joined",) if joined else ()
     return _weighted(parts, weights, alpha=alpha, n=int(outcome.size), warnings=notes)
+
+
+def _joined(codes: Codes, group: Floats) -> tuple[Codes, int]:
+    """Join strata with fewer than two samples in an arm, with the smallest other one if that is not enough."""
+    import numpy as np
+
+    def too_small(code: int) -> bool:
+        return min(_arm_sizes(group[codes == code])) < 2
+
+    small = [int(one) for one in np.unique(codes) if too_small(int(one))]
+    if not small:
+        return codes, 0
+    codes = np.where(np.isin(codes, small), -1, codes)
+    others = [int(one) for one in np.unique(codes) if one >= 0]
+    if too_small(-1) and others:
+        nearest = min(others, key=lambda one: int((codes == one).sum()))
+        codes = np.where(codes == -1, nearest, codes)
+    return codes, len(small)
 
 
 def _weighted(
