@@ -170,13 +170,14 @@ class Parts:
 
     def costs(self, *, by: str | Sequence[str], since: Any, timezone: str | None) -> CostReport:
         """Return what calls cost, grouped."""
-        from aikit.reports.costs import costs
+        from aikit.budgets.costs import costs
 
-        return costs(self.log, by=by, since=since, timezone=timezone or self.config.settings.budgets.timezone)
+        zone = timezone or self.config.settings.budgets.timezone
+        return costs(self.log, by=by, since=since, timezone=zone, book=_Book(self.config).now())
 
     def reprice(self) -> CostReport:
         """Return what the logged calls would have cost under the present prices."""
-        from aikit.reports.costs import reprice
+        from aikit.budgets.costs import reprice
 
         return reprice(self.log, _Book(self.config).now())
 
