@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aikit.errors import DataError
-from aikit.stats.results import Interval, Result, Tested
+from aikit.stats.results import Interval, Tested
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 __all__ = [
-    "MissingBounds",
     "agresti_caffo",
     "chi2_of_shares",
     "clopper_pearson",
     "farrington_manning",
     "miettinen_nurminen",
-    "missing_outcome_bounds",
 ]
 
 
@@ -118,32 +115,3 @@ def chi2_of_shares(passed: ArrayLike, n: ArrayLike) -> Tested:
         return Tested(1.0, 0.0, df, int(sizes.sum()), "χ² of shares")
     chi2 = float(((k - sizes * pooled) ** 2 / (sizes * pooled * (1 - pooled))).sum())
     return Tested(float(special.chdtrc(df, chi2)), chi2, df, int(sizes.sum()), "χ² of shares")
-
-
-@dataclass(frozen=True, slots=True)
-class MissingBounds(Result):
-    """What P(B) − P(A) could be, had the missing outcomes been seen."""
-
-    missing_as_fail: float
-    """Missing outcomes counted as failures: aikit's rule."""
-    lower: float
-    """Worst case for B: its missing all fail, A's all pass."""
-    upper: float
-    complete_case: float | None
-    """Missing rows dropped; None when an arm has no other rows. Biased when failures are not at random."""
-
-
-def missing_outcome_bounds(
-    pass_a: int, fail_a: int, missing_a: int, pass_b: int, fail_b: int, missing_b: int
-) -> MissingBounds:
-    """Bound a difference of shares over everything the missing outcomes could be. Horowitz & Manski (2000), JASA 95."""
-    n_a, n_b = pass_a + fail_a + missing_a, pass_b + fail_b + missing_b
-    if n_a == 0 or n_b == 0:
-        raise DataError("an arm has no rows")
-    seen_a, seen_b = pass_a + fail_a, pass_b + fail_b
-    return MissingBounds(
-        pass_b / n_b - pass_a / n_a,
-        pass_b / n_b - (pass_a + missing_a) / n_a,
-        (pass_b + missing_b) / n_b - pass_a / n_a,
-        pass_b / seen_b - pass_a / seen_a if seen_a and seen_b else None,
-    )

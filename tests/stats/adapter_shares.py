@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aikit.stats import proportions, ranks, reference_fisher, reference_shares
+from aikit.stats import missing, proportions, ranks, reference_fisher, reference_shares
 from aikit.stats.results import Estimate, Interval
 
 Values = dict[str, Any]
@@ -100,13 +100,8 @@ def noninferiority_unpaired_proportions(
 
 
 def missing_outcome_bounds(**inputs: int) -> Values:
-    found = reference_shares.missing_outcome_bounds(**inputs)
-    return {
-        "itt_missing_as_fail": found.missing_as_fail,
-        "lower": found.lower,
-        "upper": found.upper,
-        "complete_case": found.complete_case,
-    }
+    found = missing.missing_bounds(**inputs)
+    return {"lower": found.low, "upper": found.high, **found.details}
 
 
 def _ranks(found: Estimate, name: str) -> Values:
