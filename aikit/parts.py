@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from aikit.background import Background
-    from aikit.experiments import Experiment
+    from aikit.experiments import Experiment, Run
     from aikit.providers.base import Adapter, LLMProvider
     from aikit.reports import CostReport
     from aikit.requests import Request
@@ -48,6 +48,8 @@ class Parts:
     targets: Targets
     client: Client
     prompts: Prompts
+    runs: dict[str, Run] = field(default_factory=dict[str, "Run"])
+    """The runs under way, by id; they end before the log is closed."""
     closed: bool = False
 
     @classmethod
@@ -203,6 +205,7 @@ class Parts:
             run_sql=self.log.sql,
             price=lambda model: self.targets.find(model)[0].price,
             concurrency=_concurrency,
+            running=self.runs,
         )
         return experiment(name, bench=bench, **plan)
 
@@ -217,6 +220,8 @@ class Parts:
         if self.closed:
             return
         self.closed = True
+        for run in list(self.runs.values()):
+            await run.end()
         await self.targets.close()
         await asyncio.to_thread(self.tracker.close)
         await asyncio.to_thread(self.log.close)

@@ -61,4 +61,4 @@ class Bench:
     wall: Callable[[], float] = time.time
     """Seconds since 1970."""
     running: dict[str, Run] = field(default_factory=dict[str, "Run"])
-    """The runs that are under way in this process, by id."""
+    """The runs that are under way in this kit, by id; the kit ends them when it is closed."""

@@ -85,10 +85,11 @@ class Experiment:
         """
         if replay not in (True, False, "prefer"):
             raise UnknownSetting(f"replay={replay!r}: use True, False or 'prefer'")
-        run_id, row = self._run_id(fresh=fresh or bool(replay))
-        active = self._bench.running.get(run_id)
-        if active is not None and active.is_running:
+        fresh = fresh or bool(replay)
+        active = self._active(fresh=fresh)
+        if active is not None:
             return active
+        run_id, row = self._run_id(fresh=fresh)
         limited = budget if budget is not None else self.plan.budget
         order = Order(replay=replay, budget=limited, concurrency=concurrency, executor=executor)
         run = Run(self.plan, run_id, self._bench, order=order)
@@ -119,6 +120,14 @@ class Experiment:
         raise ConfirmationRequired(
             f"{shown.sentence} Nobody agreed to that: start(confirm=True), or start(budget=dollars)", preview=shown
         )
+
+    def _active(self, *, fresh: bool) -> Run | None:
+        """Return the run of this plan, or of this id, that is under way in this process."""
+        for run in list(self._bench.running.values()):
+            same = run.id == self.id if self.id is not None else not fresh and run.plan.hash == self.plan.hash
+            if same and run.is_running:
+                return run
+        return None
 
     def _run_id(self, *, fresh: bool) -> tuple[str, dict[str, Any] | None]:
         """Return the run's id, and its row when it is there already."""

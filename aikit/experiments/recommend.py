@@ -175,12 +175,16 @@ def _cache(plan: Plan, trials: Sequence[Trial], price: GetPrice | None) -> Itera
 
 
 def _cache_saving(arm: Arm, cached: int, price: GetPrice | None) -> float | None:
-    found = price(arm.model) if price is not None else None
+    found = _price(arm, price)
     if found is None:
         return None
     full = found.cost(Usage(cached, 0))
     read = found.cost(Usage(cached, 0, cache_read_tokens=cached))
     return None if full is None or read is None else max(0.0, 1000 * (full - read) / 1e9)
+
+
+def _price(arm: Arm, price: GetPrice | None) -> Any:
+    return None if price is None or hasattr(arm.model, "targets") else price(arm.model)  # a route has several
 
 
 def _max_tokens(plan: Plan, trials: Sequence[Trial], price: GetPrice | None) -> Iterator[Recommendation]:
@@ -205,7 +209,7 @@ def _max_tokens(plan: Plan, trials: Sequence[Trial], price: GetPrice | None) -> 
 
 
 def _held(arm: Arm, fewer: int, price: GetPrice | None) -> float | None:
-    found = price(arm.model) if price is not None else None
+    found = _price(arm, price)
     cost = None if found is None else found.cost(Usage(0, fewer))
     return None if cost is None else 1000 * cost / 1e9
 

@@ -45,6 +45,7 @@ class Run:
         self._session: Session | None = None
         self._future: Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._inner: asyncio.Task[Any] | None = None
         self._stored: dict[str, Trial] | None = None
         self._cached: tuple[Any, Analysis | None] | None = None
         self._listeners: list[Callable[[RunState], None]] = []
@@ -82,6 +83,12 @@ class Run:
         else:
             session.stop()
         return self
+
+    async def end(self) -> None:
+        """Stop, on the run's own loop, and wait until the last rows are handed over: the kit is being closed."""
+        if self._session is not None and self._inner is not None and not self._inner.done():
+            self._session.stop()
+            await asyncio.wait([self._inner], timeout=10)
 
     def resume(self, *, unknown: str = "resend", budget: float | None = None) -> Run:
         """Go on with the trials that are not finished; no finished call is made again. Returns at once.
@@ -271,6 +278,7 @@ class Run:
         return Counts(self.plan.calls, len(self.plan.dataset), self._bench.clock, per_sample)
 
     async def _work(self, session: Session) -> None:
+        self._inner = asyncio.current_task()
         ticking = asyncio.create_task(self._tick())
         try:
             await session.work()
