@@ -109,6 +109,9 @@ def _against_sources(connection: DuckDBPyConnection, spool: Spool) -> Iterable[F
     quarantined = dict(connection.execute("SELECT kind, count(*) FROM log.quarantine GROUP BY kind").fetchall())
     for kind, table in TABLES.items():
         found = _number(connection, f"SELECT count(*) FROM log.{table.name}") + int(quarantined.get(kind, 0))
+        # Archived texts are in the archive alone; one that a crash left in the log too does no harm.
+        if kind == "payload":
+            continue
         if found != expected[kind]:
             missing = expected[kind] - found
             sentence = f"{abs(missing)} rows {'are missing from' if missing > 0 else 'are too many in'} log.duckdb"

@@ -15,6 +15,7 @@ from aikit.log.archive import archive, archive_files, shrink, trim
 from aikit.log.database import Database
 from aikit.log.ingest import Ingest, last_id
 from aikit.log.owners import living_owners, remove_dead_owners
+from aikit.log.schema import PAYLOADS
 from aikit.log.spool import Spool
 
 if TYPE_CHECKING:
@@ -121,9 +122,14 @@ class Housekeeping:
 
 
 def archive_and_trim(spool: Spool, database: Database, ingest: Ingest) -> None:
-    """Move the ingested rows from the spool to the archive; the caller holds the ingest lock."""
+    """Move the ingested rows from the spool to the archive; the caller holds the ingest lock.
+
+    Texts are most of the bytes: once they are in the archive, the log lets them go.
+    """
     with database.memory() as connection:
         archive(spool, connection, ingest.watermark)
+    with database.lease(write=True) as connection:
+        connection.execute(f"CREATE OR REPLACE TABLE log.{PAYLOADS.name} ({PAYLOADS.ddl})")
     trim(spool, ingest.watermark)
     shrink(spool)
 

@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Filter", "Since", "attempts", "calls", "instant", "trials", "typed"]
+    from aikit.log.archive import ArchiveFile
+
+__all__ = ["Filter", "Since", "attempts", "calls", "contents", "instant", "trials", "typed"]
 
 Since = str | datetime | date | timedelta | None
 """`"7d"`, `"12h"`, `"30m"`, `"2w"`, an ISO date or time, a datetime, a date, a span; without a zone it is UTC."""
 
 _SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|d|w)\s*")
+_SPANS = (0.1, 2, 48, 1000)
+"""Hours."""
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_DTYPES = {"BIGINT": "Int64", "INTEGER": "Int64", "DOUBLE": "float64", "DECIMAL(18,9)": "float64"}
 
 
 def instant(since: Since, now: float) -> datetime | None:
@@ -61,16 +64,17 @@ class Filter:
         self.parameters: list[Any] = []
         if since is not None:
             # The day prunes whole row groups; the time alone is ten times slower.
-            self._add("day >= ? AND started_at >= ?", since.date(), since)
+            self.add("day >= ? AND started_at >= ?", since.date(), since)
         if model is not None:
             provider, colon, name = model.partition(":")
-            self._add("provider = ? AND model = ?", provider, name) if colon else self._add("model = ?", model)
+            self.add("provider = ? AND model = ?", provider, name) if colon else self.add("model = ?", model)
         if tags is not None:
-            self._add("list_has_all(tags, ?::VARCHAR[])", [tags] if isinstance(tags, str) else list(tags))
+            self.add("list_has_all(tags, ?::VARCHAR[])", [tags] if isinstance(tags, str) else list(tags))
         if experiment is not None:
-            self._add("experiment = ?", experiment)
+            self.add("experiment = ?", experiment)
 
-    def _add(self, condition: str, *parameters: Any) -> None:
+    def add(self, condition: str, *parameters: Any) -> None:
+        """Narrow further by one condition."""
         self.conditions.append(condition)
         self.parameters.extend(parameters)
 
@@ -80,24 +84,68 @@ class Filter:
         return f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
 
 
-def calls(connection: DuckDBPyConnection, filter: Filter, *, limit: int | None, texts: bool) -> pd.DataFrame:  # noqa: A002
-    """Return the calls that are meant, oldest first; with a limit, the latest ones."""
-    chosen = f"SELECT * FROM calls{filter.where} ORDER BY started_at DESC{_limit(limit)}"
-    return _frame(connection, CALLS, chosen, filter.parameters, texts=texts)
+def calls(
+    connection: DuckDBPyConnection,
+    filter: Filter,  # noqa: A002
+    *,
+    limit: int | None,
+    archive: Sequence[ArchiveFile] | None = None,
+) -> pd.DataFrame:
+    """Return the calls that are meant, oldest first; with a limit, the latest ones; with an archive, their texts."""
+    latest = narrowed(connection, "calls", filter, limit)
+    chosen = f"SELECT * FROM calls{latest.where} ORDER BY started_at DESC{_limit(limit)}"
+    return _frame(connection, CALLS, chosen, latest.parameters, archive)
 
 
-def attempts(connection: DuckDBPyConnection, filter: Filter, *, limit: int | None, texts: bool) -> pd.DataFrame:  # noqa: A002
+def attempts(
+    connection: DuckDBPyConnection,
+    filter: Filter,  # noqa: A002
+    *,
+    limit: int | None,
+    archive: Sequence[ArchiveFile] | None = None,
+) -> pd.DataFrame:
     """Return the attempts of the calls that are meant, oldest first; with a limit, the latest ones."""
-    within = f" WHERE call_id IN (SELECT call_id FROM calls{filter.where})" if filter.conditions else ""
-    chosen = f"SELECT * FROM attempts{within} ORDER BY started_at DESC{_limit(limit)}"
-    if texts:
+    within = Filter()
+    if filter.conditions:
+        within.add(f"call_id IN (SELECT call_id FROM calls{filter.where})", *filter.parameters)
+    latest = narrowed(connection, "attempts", within, limit)
+    chosen = f"SELECT * FROM attempts{latest.where} ORDER BY started_at DESC{_limit(limit)}"
+    if archive is not None:
         hashes = "SELECT call_id, any_value(prompt_hash) AS prompt_hash, any_value(text_hash) AS text_hash FROM calls"
         wanted = "WHERE call_id IN (SELECT call_id FROM wanted) GROUP BY call_id"
         chosen = f"WITH wanted AS ({chosen}) SELECT * FROM wanted LEFT JOIN ({hashes} {wanted}) USING (call_id)"
-    return _frame(connection, ATTEMPTS, chosen, filter.parameters, texts=texts)
+    return _frame(connection, ATTEMPTS, chosen, latest.parameters, archive)
 
 
-def trials(connection: DuckDBPyConnection, *, run: str | None, experiment: str | None, texts: bool) -> pd.DataFrame:
+def narrowed(connection: DuckDBPyConnection, table: str, filter: Filter, limit: int | None) -> Filter:  # noqa: A002
+    """Return a filter that leaves little more than the latest `limit` rows, found by ever longer spans of time.
+
+    Sorting all columns of millions of rows for the last hundred takes a second; a span that ends in the file's last
+    row groups takes milliseconds.
+    """
+    if limit is None:
+        return filter
+    found = connection.execute(f"SELECT max(started_at) FROM {table}").fetchone()
+    if found is None or found[0] is None:
+        return filter
+    for hours in _SPANS:
+        moment = found[0] - timedelta(hours=hours)
+        latest = Filter()
+        latest.conditions, latest.parameters = list(filter.conditions), list(filter.parameters)
+        latest.add("day >= ? AND started_at >= ?", moment.date(), moment)
+        count = connection.execute(f"SELECT count(*) FROM {table}{latest.where}", latest.parameters).fetchone()
+        if count and count[0] >= limit:
+            return latest
+    return filter
+
+
+def trials(
+    connection: DuckDBPyConnection,
+    *,
+    run: str | None,
+    experiment: str | None,
+    archive: Sequence[ArchiveFile] | None = None,
+) -> pd.DataFrame:
     """Return the last row of each trial, in the order of their first ones."""
     wanted = {"run": run, "experiment": experiment}
     conditions = [f"{name} = ?" for name, value in wanted.items() if value is not None]
@@ -105,7 +153,7 @@ def trials(connection: DuckDBPyConnection, *, run: str | None, experiment: str |
     newest = "QUALIFY row_number() OVER (PARTITION BY trial_id ORDER BY scored_at DESC) = 1"
     parameters = [value for value in wanted.values() if value is not None]
     chosen = f"SELECT * FROM trials{where} {newest}"
-    return _frame(connection, TRIALS, chosen, parameters, texts=texts)
+    return _frame(connection, TRIALS, chosen, parameters, archive)
 
 
 def _limit(limit: int | None) -> str:
@@ -113,22 +161,39 @@ def _limit(limit: int | None) -> str:
 
 
 def _frame(
-    connection: DuckDBPyConnection, table: Table, chosen: str, parameters: Sequence[Any], *, texts: bool
+    connection: DuckDBPyConnection,
+    table: Table,
+    chosen: str,
+    parameters: Sequence[Any],
+    archive: Sequence[ArchiveFile] | None,
 ) -> pd.DataFrame:
-    columns = [f'c."{name}"::DOUBLE AS "{name}"' if name == "cost" else f'c."{name}"' for name in table.shown]
-    query = f"WITH chosen AS MATERIALIZED ({chosen})"
-    join = ""
-    if texts:
-        sides = ("text",) if table is TRIALS else ("prompt", "text")
-        hashes = " UNION ".join(f"SELECT {side}_hash FROM chosen" for side in sides)
-        query += (
-            ", found AS (SELECT hash, any_value(content) AS content FROM payloads"
-            f" WHERE hash IN ({hashes}) GROUP BY hash)"
+    columns = [f'"{name}"::DOUBLE AS "{name}"' if name == "cost" else f'"{name}"' for name in table.shown]
+    sides = () if archive is None else ("text",) if table is TRIALS else ("prompt", "text")
+    columns += [f'{side}_hash AS "{side}"' for side in sides]
+    query = f"SELECT {', '.join(columns)} FROM ({chosen}) ORDER BY {table.clock}, {table.shown[0]}"
+    frame = typed(connection.execute(query, parameters).fetchnumpy(), table)
+    if archive is not None:
+        found = contents(connection, {str(name) for side in sides for name in frame[side].dropna()}, archive)
+        for side in sides:
+            frame[side] = _column([found.get(name) for name in frame[side]], "VARCHAR")
+    return frame
+
+
+def contents(connection: DuckDBPyConnection, hashes: set[str], archive: Sequence[ArchiveFile]) -> dict[str, str]:
+    """Return hash → text: from the log and its tail, then from the archive, its latest files first."""
+    found: dict[str, str] = {}
+    files = [str(file.path) for file in reversed(archive)]
+    recent = "SELECT hash, content FROM recent_payloads WHERE hash IN (SELECT unnest($1::VARCHAR[]))"
+    found.update(connection.execute(recent, [list(hashes)]).fetchall())
+    size = 2
+    while files and len(found) < len(hashes):
+        query = (
+            "SELECT hash, body::JSON ->> 'content' FROM read_parquet($1::VARCHAR[])"
+            " WHERE hash IN (SELECT unnest($2::VARCHAR[]))"
         )
-        columns += [f"{side}.content AS {side}" for side in sides]
-        join = "".join(f" LEFT JOIN found AS {side} ON {side}.hash = c.{side}_hash" for side in sides)
-    query += f" SELECT {', '.join(columns)} FROM chosen AS c{join} ORDER BY c.{table.clock}, c.{table.shown[0]}"
-    return typed(connection.execute(query, parameters).fetchnumpy(), table)
+        found.update(connection.execute(query, [files[:size], list(hashes - found.keys())]).fetchall())
+        files, size = files[size:], size * 4
+    return found
 
 
 def typed(columns: Mapping[str, Any], table: Table) -> pd.DataFrame:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aikit.errors import LogBusy, LogError
+from aikit.log.archive import ArchiveFile, archive_files
 from aikit.log.copies import copy_tables
 from aikit.log.database import BrokenLog, Database, new_instance
 from aikit.log.ingest import Ingest, watermark
 from aikit.log.locks import FileLock
 from aikit.log.migrations import LOG_MIGRATIONS, log_migrations, refuse_newer
-from aikit.log.schema import QUARANTINE, TABLES
+from aikit.log.schema import PAYLOADS, QUARANTINE, TABLES
 from aikit.log.spool import Spool
 from aikit.log.spool_file import spool_id
 from aikit.log.tail import Tail
@@ -33,7 +35,7 @@ class Reading:
         self._database = database
         self._tail = tail
         self._ingest = ingest
-        self._views = (-1, False)
+        self._views: tuple[object, ...] = ()
 
     def run(self, work: Callable[[DuckDBPyConnection], T], *, wait: float = 0.0) -> tuple[T, bool]:
         """Run `work` over the views; return what it returns, and whether the history was there.
@@ -76,9 +78,12 @@ class Reading:
             return work(connection)
 
     def _make_views(self, connection: DuckDBPyConnection, *, attached: bool) -> None:
-        if self._views != (self._database.generation, attached):
-            make_views(connection, attached=attached)
-            self._views = (self._database.generation, attached)
+        # Listed within the lease: a text leaves the log after its file is there.
+        files = archive_files(self._spool.home)
+        wanted = (self._database.generation, attached, files)
+        if self._views != wanted:
+            make_views(connection, attached=attached, archive=files)
+            self._views = wanted
 
     def sql(self, query: str, parameters: Sequence[Any] | None = None, *, wait: float = 0.0) -> tuple[Any, bool]:
         """Run a person's SELECT in an instance of its own that can't write, reach a file, or change its settings."""
@@ -90,9 +95,9 @@ class Reading:
             name = self._spool.read(spool_id)
             tail = Tail(self._spool)
             tail.refresh(connection, 0, watermark(connection, name) if attached else 0)
-            make_views(connection, attached=attached)
+            make_views(connection, attached=attached, archive=archive_files(self._spool.home))
             copy_tables(self._spool, connection, "main")
-            lock_down(connection)
+            lock_down(connection, self._spool.home / "archive")
             return select(connection, query, parameters), complete
         finally:
             connection.close()
@@ -111,17 +116,28 @@ class Reading:
         return True, True
 
 
-def make_views(connection: DuckDBPyConnection, *, attached: bool) -> None:
+def make_views(connection: DuckDBPyConnection, *, attached: bool, archive: Sequence[ArchiveFile]) -> None:
     """Make the views that people query: the file's tables, where it is attached, and the tail's."""
     for table in (*TABLES.values(), QUARANTINE):
         tail = f"SELECT * EXCLUDE (_id) FROM tail.{table.name}"
         # By name: a file that an older aikit made lacks columns until the next ingest.
         whole = f"SELECT * FROM log.{table.name} UNION ALL BY NAME {tail}" if attached else tail
-        connection.execute(f"CREATE OR REPLACE VIEW main.{table.name} AS {whole}")
+        name = "recent_payloads" if table is PAYLOADS else table.name
+        connection.execute(f"CREATE OR REPLACE VIEW main.{name} AS {whole}")
+    payloads = "SELECT hash, content, extra FROM recent_payloads"
+    if archive:
+        files = ", ".join("'" + str(file.path).replace("'", "''") + "'" for file in archive)
+        payloads += (
+            " UNION ALL SELECT hash, body::JSON ->> 'content', NULL"
+            f" FROM read_parquet([{files}]) WHERE kind = 'payload'"
+        )
+    connection.execute(f"CREATE OR REPLACE VIEW main.payloads AS {payloads}")
 
 
-def lock_down(connection: DuckDBPyConnection) -> None:
-    """Take away the network, the file system and the settings, for good."""
+def lock_down(connection: DuckDBPyConnection, archive: Path) -> None:
+    """Take away the network, the settings, and all of the file system but the archive's texts, for good."""
+    folder = str(archive.absolute()).replace("'", "''")
+    connection.execute(f"SET allowed_directories = ['{folder}/']")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 

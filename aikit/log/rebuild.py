@@ -58,7 +58,7 @@ def stage(connection: DuckDBPyConnection) -> None:
 
 def load(connection: DuckDBPyConnection, name: str, rows: list[SpoolRow]) -> None:
     """Add rows of the spool `name` to the attached log, and set its watermark, in one transaction."""
-    insert(connection, "staged", parse(rows))
+    insert(connection, "staged", parse([row for row in rows if row[1] != "payload"]))  # texts stay in the archive
     connection.execute("BEGIN")
     for table in (*TABLES.values(), QUARANTINE):
         columns = ", ".join(f'"{column}"' for column in table.columns)

@@ -162,7 +162,7 @@ class EventRow(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class PayloadRow(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """A text, kept once under its hash."""
+    """A text, kept once under its hash: in the log until its row is archived, in the archive alone from then on."""
 
     hash: str
     content: str

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from aikit.log import queries
+from aikit.log.archive import ArchiveFile, archive_files
 from aikit.log.check import CheckReport, check
 from aikit.log.database import Database
 from aikit.log.forks import at_exit, in_child
@@ -114,7 +115,9 @@ class Log:
         `frame.attrs["complete"]` is False.
         """
         wanted = Filter(since=instant(since, self._clock()), model=model, tags=tags, experiment=experiment)
-        return self._frame(lambda connection: queries.calls(connection, wanted, limit=limit, texts=texts), wait)
+        return self._frame(
+            lambda connection: queries.calls(connection, wanted, limit=limit, archive=self._archive(texts)), wait
+        )
 
     def attempts(
         self,
@@ -129,14 +132,17 @@ class Log:
     ) -> pd.DataFrame:
         """Return the attempts of the calls that `calls()` would return with the same filters."""
         wanted = Filter(since=instant(since, self._clock()), model=model, tags=tags, experiment=experiment)
-        return self._frame(lambda connection: queries.attempts(connection, wanted, limit=limit, texts=texts), wait)
+        return self._frame(
+            lambda connection: queries.attempts(connection, wanted, limit=limit, archive=self._archive(texts)), wait
+        )
 
     def trials(
         self, run: str | None = None, *, experiment: str | None = None, texts: bool = False, wait: float = 0
     ) -> pd.DataFrame:
         """Return the last row of each trial of a run; `scores` and `score_details` are mappings."""
         return self._frame(
-            lambda connection: queries.trials(connection, run=run, experiment=experiment, texts=texts), wait
+            lambda connection: queries.trials(connection, run=run, experiment=experiment, archive=self._archive(texts)),
+            wait,
         )
 
     def query(self, sql: str, parameters: Sequence[Any] | None = None, *, wait: float = 0) -> pd.DataFrame:
@@ -194,6 +200,10 @@ class Log:
         frame, complete = self._reading.run(work, wait=wait)
         frame.attrs["complete"] = complete
         return frame
+
+    def _archive(self, texts: bool) -> list[ArchiveFile] | None:
+        """Return the files in which archived texts are, listed within the read, or None when none are wanted."""
+        return archive_files(self.home) if texts else None
 
     def _forked(self) -> None:
         self._database.forked()
