@@ -24,7 +24,7 @@ from aikit.exchange import Outgoing
 from aikit.wire.faults import error_of_fault, is_disconnect
 from aikit.wire.status import error_of
 
-__all__ = ["FAULTS", "KEEP_ALIVE", "PLACEHOLDER", "Connector", "SDKConnection"]
+__all__ = ["Connector", "SDKConnection"]
 
 FAULTS: tuple[type[BaseException], ...] = (
     httpx2.HTTPError,

@@ -153,4 +153,6 @@ class OpenAI(HTTPAdapter):
             max_retries=0,
             http_client=openai.DefaultAioHttpClient(follow_redirects=False, verify=trust(address)),
         )
+        if not self._official:  # what the environment says of OpenAI is not another server's business
+            client.organization, client.project = self._option("organization"), self._option("project")
         return SDKConnection(client, sdk=openai)

@@ -182,7 +182,8 @@ class ChatReader(AnswerReader):
         return self.take(answer(body, provider=self.provider, model=self.model))
 
     def _plain(self, said: _Said, chunk: _Chunk) -> bool:
-        return self.understood and chunk.usage is None and said.tool_calls is None and said.reasoning_content is None
+        alone = said.tool_calls is None and said.reasoning_content is None and said.reasoning is None
+        return alone and self.understood and chunk.usage is None
 
     def _rest(self, name: str, data: bytes, chunk: _Chunk) -> Sequence[Event]:
         if chunk.error or name == "error":

@@ -13,7 +13,7 @@ from typing import Any, cast
 from aikit.errors import UnknownSetting, did_you_mean
 from aikit.messages import ProviderCapabilities
 
-__all__ = ["ANTHROPIC", "ANTHROPIC_UNKNOWN", "OPENAI", "RESPONSES_ONLY", "Families", "capabilities", "overridden"]
+__all__ = ["capabilities", "overridden"]
 
 Families = tuple[tuple[re.Pattern[str], ProviderCapabilities], ...]
 

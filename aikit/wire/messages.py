@@ -25,7 +25,7 @@ from aikit.wire.answers import Answer, AnswerReader, decode, encode, known_usage
 from aikit.wire.status import unexpected
 from aikit.wire.surrogates import without_surrogates
 
-__all__ = ["LONGEST", "MessagesReader", "answer", "body", "count_body", "counted"]
+__all__ = ["MessagesReader", "answer", "body", "count_body", "counted"]
 
 LONGEST = 4096
 """Output tokens asked for when the caller names no limit: this API requires one."""

@@ -152,7 +152,7 @@ class ResponsesReader(AnswerReader):
             what = "sent a malformed event"
             event = decode(_decode_event, data, _Event, provider=self.provider, model=self.model, what=what)
         if event.sequence_number is not None:
-            if event.sequence_number <= self.sequence:
+            if self._resumed and event.sequence_number <= self.sequence:
                 return ()  # a resumed stream may begin with what was there already
             self.sequence = event.sequence_number
         if event.type == "response.output_text.delta" and type(event.delta) is str:

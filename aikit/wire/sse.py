@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_EVENT", "EventTooLongError", "SSEDecoder"]
+__all__ = ["EventTooLongError", "SSEDecoder"]
 
 MAX_EVENT = 64 * 1024 * 1024
 """Bytes of one event; more is no answer but a fault."""

@@ -214,6 +214,24 @@ def test_reasoning_is_told_apart_from_the_text():
     assert text_of(events) == "yes"
 
 
+def test_text_and_reasoning_in_one_delta_are_both_told():
+    events = read(CHAT, *chat_stream("a")[:2], chat_chunk({"content": "b", "reasoning": "hm"}), *chat_stream()[1:])
+    assert text_of(events) == "ab"
+    assert [event.text for event in events if isinstance(event, ReasoningDelta)] == ["hm"]
+
+
+def test_what_the_environment_says_of_openai_is_not_sent_to_other_servers(monkeypatch):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-secret")
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "sk-admin-secret")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-other-secret")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    with Server([json_reply(chat_whole())]) as server:
+        for key in ("", KEY):
+            run(CHAT.make(server).bound(key=key), lambda adapter: adapter.generate_completion("hi", NONE))
+    assert all("secret" not in value for request in server.requests for value in request.headers.values())
+    assert [request.headers.get("authorization") for request in server.requests] == [None, f"Bearer {KEY}"]
+
+
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [("stop", "stop"), ("length", "length"), ("content_filter", "content_filter"), ("novel", "unknown")],
