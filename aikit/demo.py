@@ -79,9 +79,10 @@ def run_demo(*, samples: int | None, replay: bool, out: Path, home: Path | None)
         run = _watched(console, plan, replay=replay)
         _show(console, run, replay=replay)
         report = run.report(out)
-        console.print(f"\nReport: [bold]{report}[/]   Log: {kit.log.home / 'log.duckdb'}")
+        console.print(f"\nReport: [bold]{report}[/]", soft_wrap=True)
+        console.print(f"Log:    {kit.log.home / 'log.duckdb'}", soft_wrap=True)
         if not replay:
-            console.print("Again at no cost: [bold]aikit demo --replay[/]   Next: jupyter lab notebooks")
+            console.print("Next:   [bold]aikit demo --replay[/] (again, at no cost), or jupyter lab notebooks")
         return run
 
 
@@ -114,10 +115,10 @@ def _show(console: Console, run: Run, *, replay: bool) -> None:
     console.print(escape(verdict.sentence.replace("**", "")))
     for warning in verdict.warnings:
         console.print(f"Note: {escape(str(warning))}", style="yellow")
-    metrics = metrics_table(run.summary())
+    metrics = metrics_table(run.summary()).drop(columns=["wins / losses / ties", "role"])
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in metrics.columns:
-        table.add_column(str(column), overflow="fold")
+        table.add_column(str(column), no_wrap=True)
     for row in metrics.to_numpy().tolist():
         table.add_row(*map(escape, row))
     console.print()

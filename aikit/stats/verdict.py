@@ -149,6 +149,8 @@ def _go_on(case: _Case) -> Verdict:
     still_open = [one for one in case.guardrails.values() if one.details.get("held") is None]
     waiting = case.claim == "better" and bool(still_open)
     reason = f"Open: {', '.join(metric_name(one.metric) for one in still_open)}." if waiting else ""
+    if outlook.more is None and not waiting and not comparison.wins and not comparison.losses:
+        return case.verdict("continue", comparison.control, "Stop: not one sample told the two apart.", reason)
     if outlook.more is None:
         least = _least(still_open[0] if waiting else comparison)
         of = f" of {metric_name(still_open[0].metric)}" if waiting else ""
