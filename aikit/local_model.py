@@ -18,7 +18,7 @@ from typing import IO
 
 from aikit.errors import ConfigError
 
-__all__ = ["SMOLLM2", "VARIABLE", "ModelFile", "Progress", "find", "install", "models_folder", "progress_line"]
+__all__ = ["ModelFile", "Progress", "find", "install", "models_folder", "progress_line"]
 
 VARIABLE = "AIKIT_LOCAL_MODEL"
 """Names a GGUF file to be used instead, for machines without a network."""

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from aikit.errors import ConfigError
 
-__all__ = ["SERVERS", "LocalServer", "Servers", "Serving", "check_file", "machine_memory"]
+__all__ = ["LocalServer", "Servers", "Serving", "check_file", "machine_memory"]
 
 _MAGIC = b"GGUF"
 _LOADING = 503
