@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_demo(commands: Commands) -> None:
     demo = commands.add_parser("demo", help="run a prompt A/B test on a real model, without a key")
-    demo.add_argument("--samples", type=int, default=None, metavar="N", help="samples to use (default: 80)")
+    demo.add_argument("--samples", type=int, default=None, metavar="N", help="reviews to use, of 128 (default: 64)")
     demo.add_argument("--replay", action="store_true", help="answer from the log of an earlier demo, at no cost")
     demo.add_argument("--out", type=Path, default=Path("aikit-demo.html"), help="the report's file")
     demo.add_argument("--home", type=Path, default=None, help="folder of the log (default: .aikit)")

@@ -18,19 +18,23 @@ if TYPE_CHECKING:
 
 __all__ = ["FEW_SHOT", "ZERO_SHOT", "plan_demo", "run_demo"]
 
-SAMPLES = 80
+SAMPLES = 64
+"""The last 64 of the reviews: the prompts were chosen by trying them on the others."""
 MOST_SAMPLES = 128
 
 ZERO_SHOT = (
-    Message("user", "Is the sentiment of this review positive or negative?\n\nReview: {{ text }}\n\nSentiment:"),
+    Message("user", "What is the sentiment of this review, positive or negative?\n\nReview: {{ text }}"),
 )
 FEW_SHOT = (
-    Message("system", "You label the sentiment of reviews. Answer with one word: positive or negative."),
-    Message("user", "Review: The staff was friendly and the food arrived hot."),
-    Message("assistant", "positive"),
-    Message("user", "Review: I waited an hour and nobody apologised."),
+    Message("user", "Review: The shop was closed and nobody had told us.\nSentiment:"),
     Message("assistant", "negative"),
-    Message("user", "Review: {{ text }}"),
+    Message("user", "Review: What a wonderful evening, thank you!\nSentiment:"),
+    Message("assistant", "positive"),
+    Message("user", "Review: The keyboard broke after two days.\nSentiment:"),
+    Message("assistant", "negative"),
+    Message("user", "Review: My neighbour's cake was delicious.\nSentiment:"),
+    Message("assistant", "positive"),
+    Message("user", "Review: {{ text }}\nSentiment:"),
 )
 
 
@@ -39,10 +43,10 @@ def plan_demo(kit: Kit, *, samples: int = SAMPLES) -> Experiment:
     import aikit
 
     zero_shot = kit.prompts.save("sentiment", ZERO_SHOT, message="ask plainly")
-    few_shot = kit.prompts.save("sentiment", FEW_SHOT, message="show two examples as chat turns")
+    few_shot = kit.prompts.save("sentiment", FEW_SHOT, message="show four examples as chat turns")
     import pandas as pd
 
-    reviews = pd.read_csv(datasets.path("sentiment.csv")).head(samples)
+    reviews = pd.read_csv(datasets.path("sentiment.csv")).tail(samples)
     return kit.experiment(
         "demo: sentiment",
         variants={"zero-shot": zero_shot, "few-shot": few_shot},

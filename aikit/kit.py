@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from aikit.async_kit import AsyncKit
-from aikit.background import Background, Relay
-from aikit.events import Event, TextDelta
+from aikit.background import Background
 from aikit.limits import Priority
 from aikit.messages import Completion, Estimate, Message, TokenCount
 from aikit.routing.call import OnInterrupt
-from aikit.streams import AsyncStream
+from aikit.sync_stream import Stream
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from aikit.reports import CostReport
     from aikit.routing.routes import Route
 
-__all__ = ["Kit", "Stream", "SyncBudgets", "open"]
+__all__ = ["Kit", "SyncBudgets", "open"]
 
 Since = str | datetime | date | None
 
@@ -283,21 +282,38 @@ class Kit:
         variants: Mapping[str, PromptVersion | Variant],
         samples: Any,
         scorers: Sequence[Any],
-        primary: str,
-        **plan: Any,
+        primary: str | None = None,
+        model: str | Route | LLMProvider | None = None,
+        id: str | None = None,  # noqa: A002 — a promised name
+        target: str | None = None,
+        cluster: str | None = None,
+        epochs: int = 1,
+        guardrails: Mapping[str, Any] | None = None,
+        goal: Literal["better", "cheaper"] = "better",
+        direction: Literal["higher", "lower"] = "higher",
+        margin: Any = None,
+        mde: float | None = None,
+        power: float = 0.8,
+        alpha: float = 0.05,
+        stopping: Literal["fixed", "group", "anytime"] = "fixed",
+        looks: int = 5,
+        seed: int | None = None,
+        budget: float | None = None,
+        options: Mapping[str, Any] | None = None,
+        hypothesis: str = "",
     ) -> Experiment:
-        """Plan an experiment; the first variant is the control. Nothing is sent before `start()`.
+        """Plan an experiment; nothing is sent before `start()`. The first variant is the control.
 
-        `samples` is a path (CSV, JSONL, Parquet), a frame, a list of mappings or a query on the log. `primary` names
-        the score that decides. The rest of the plan, with its defaults: `model=None, id=None, target=None,
-        cluster=None, epochs=1, guardrails={}, goal="better", margin=None, mde=None, power=.8, alpha=.05,
-        stopping="fixed", looks=5, seed=None, budget=None, options={}`.
+        `samples` is a path (CSV, JSONL, Parquet), a frame, a list of mappings or a query on the log; `target` names
+        the column a scorer compares with, `cluster` the one that says what hangs together. `primary` is the score that
+        decides, `guardrails` map metrics to `aikit.stats.margin(…)`. `mde` is the smallest effect worth finding, in the
+        metric's unit; `margin` how much worse still counts as equal; `budget` the most a run may cost, in US dollars.
+        `id` names the run: the same id goes on with the same run. Raises `DatasetError`, `PromptError` and
+        `UnknownSetting`.
         """
-        return self._kit._parts.experiment(  # pyright: ignore[reportPrivateUsage] — Kit and AsyncKit share their parts
-            name,
-            {"variants": variants, "samples": samples, "scorers": scorers, "primary": primary, **plan},
-            portal=self._background,
-        )
+        given = {**locals()}
+        plan = {word: value for word, value in given.items() if word not in ("self", "name")}
+        return self._kit._parts.experiment(name, plan, portal=self._background)  # pyright: ignore[reportPrivateUsage] — Kit and AsyncKit share their parts
 
     def replay(self, home: str | Path | None = None) -> LLMProvider:
         """Return a provider that answers from the log, or from another home's, at no cost and without a network."""
@@ -327,42 +343,6 @@ class Kit:
 
     def __repr__(self) -> str:
         return self._kit._parts.describe("Kit")  # pyright: ignore[reportPrivateUsage] — Kit and AsyncKit share their parts
-
-
-class Stream:
-    """An answer on its way, for synchronous code: iterate it for its text; whoever opens it closes it.
-
-    `for text in stream` gives the text; `stream.events()` gives every event. After the end `stream.completion` holds
-    the whole answer. Closing it early closes the connection at once and logs what was received.
-    """
-
-    def __init__(self, background: Background, stream: AsyncStream) -> None:
-        self._stream = stream
-        self._relay: Relay[Event] = Relay(background, stream.events)
-
-    def events(self) -> Iterator[Event]:
-        """Yield every event, the last of them `Finished`."""
-        return iter(self._relay)
-
-    def __iter__(self) -> Iterator[str]:
-        for event in self._relay:
-            if isinstance(event, TextDelta) and event.text:
-                yield event.text
-
-    @property
-    def completion(self) -> Completion:
-        """The whole answer; raises `RuntimeError` while the stream has not ended."""
-        return self._stream.completion
-
-    def close(self) -> None:
-        """Stop here; closing twice is harmless."""
-        self._relay.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 class SyncBudgets:

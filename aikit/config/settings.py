@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 from urllib.parse import urlsplit
 
@@ -41,15 +42,21 @@ __all__ = [
     "origin_of",
 ]
 
-KINDS: dict[str, str | None] = {
+_ADDRESSES = {
     "anthropic": "https://api.anthropic.com",
-    "local": None,
     "ollama": "http://127.0.0.1:11434",
     "openai": "https://api.openai.com/v1",
-    "replay": None,
-    "scripted": None,
 }
-"""Kinds of provider and the public address of each; None where there is none to talk to."""
+
+
+def _kinds() -> dict[str, str | None]:
+    # By the files' names, so that a new provider is one file; importing the package would turn the layers upside down.
+    files = (FilePath(__file__).parent.parent / "providers").glob("[!_]*.py")
+    return {name: _ADDRESSES.get(name) for name in sorted(file.stem for file in files) if name != "base"}
+
+
+KINDS: dict[str, str | None] = _kinds()
+"""Kinds of provider and the public address of each; None where there is none to talk to, or the adapter knows it."""
 
 BUILT_IN = frozenset(KINDS)
 """Providers that exist without being configured."""
@@ -317,6 +324,8 @@ class LogSettings(_Table):
     """`full` survives a power cut; `os` only a crash of the process, and is quicker."""
     store_text: Literal["full", "hash", "none"] = "full"
     """Prompts and answers: kept, kept as hashes, or not at all."""
+    redact: Annotated[Callable[[str], str] | None, Field(exclude=True, repr=False)] = None
+    """What may be stored of a text: a function that is given each text before it is written; in code only."""
 
 
 class Settings(_Table):
