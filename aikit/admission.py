@@ -81,9 +81,11 @@ class Admission:
             return None
         if price.free:
             return 0
+        self._tracker.remember(price)
         longest = prices.longest_answer(options.max_tokens, adapter.get_capabilities().max_output_tokens)
         if exact:
-            count = tokens.count(messages, options, provider=adapter.name, model=adapter.model)
+            known = self._tracker.calibration
+            count = tokens.count(messages, options, provider=adapter.name, model=adapter.model, calibration=known)
             return price.upper(tokens.upper(count), longest)
         return price.upper(tokens.quick(messages, options), longest)
 

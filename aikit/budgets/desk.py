@@ -11,6 +11,7 @@ import asyncio
 import os
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -32,6 +33,8 @@ __all__ = ["Desk", "Outcome", "Request", "Reservation", "Turn"]
 POLL_SECONDS = 0.05
 RETRY_SECONDS = 0.5
 DEAD_SECONDS = 1.0
+REMEMBERED_SECONDS = 60 * 86_400.0
+"""How long a settled key is known to `Seen`, and an ended period to the checks."""
 _NO_OPTIONS = GenerationOptions()
 
 
@@ -41,7 +44,7 @@ class Reservation:
     One that is forgotten is settled at its upper bound: it may have been billed.
     """
 
-    __slots__ = ("_desk", "_open", "at", "booked", "intent", "key", "once", "options", "scopes", "upper")
+    __slots__ = ("_desk", "_open", "_pid", "at", "booked", "intent", "key", "once", "options", "scopes", "upper")
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Reservation:
         intent: Mapping[str, Any] | None,
     ) -> None:
         self._desk = desk
+        self._pid = os.getpid()
         self._open = True
         self.key = key
         self.upper = upper
@@ -74,26 +78,28 @@ class Reservation:
 
         An unknown cost is booked at the upper bound where there is one, as an estimate, else as a call without a price.
         """
-        if not self._open:
+        if not self._closing():
             return
-        self._open = False
         if cost is None and self.upper is not None:
             cost, estimated = self.upper, True
         self._desk.post(("settle", self, cost, estimated))
 
     def release(self) -> None:
         """Give the money back: provably nothing was billed. Returns at once."""
-        if not self._open:
-            return
+        if self._closing():
+            self._desk.post(("release", self, None, False))
+
+    def _closing(self) -> bool:
+        """Return whether this is the one time that it is closed; a forked child's copy is its parent's to close."""
+        closing = self._open and self._pid == os.getpid()
         self._open = False
-        self._desk.post(("release", self, None, False))
+        return closing
 
     def __repr__(self) -> str:
         return f"Reservation({self.key!r}, {'held' if self._open else 'closed'})"
 
     def __del__(self) -> None:
-        if self._open and self.booked:
-            self._open = False
+        if self.booked and self._closing():
             self._desk.leave(("settle", self, self.upper, self.upper is not None))
 
 
@@ -189,20 +195,27 @@ class Desk:
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything posted so far is committed. Raises LogUnwritable, and TimeoutError."""
-        if self._items or self._batch:
-            self._kick(urgent=True)
-        with self._idle:
-            done = self._idle.wait_for(lambda: not (self._running or self._items or self._batch) or self.fault, timeout)
-        if self.fault is not None:
-            raise LogUnwritable(f"the ledger can't be written: {self.fault}") from self.fault
-        if not done:
-            raise TimeoutError("the ledger was not written in time")
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._is_idle():
+            if end is not None and time.monotonic() > end:
+                raise TimeoutError("the ledger was not written in time")
+            if self._items or self._batch:
+                self._kick(urgent=True)
+            with self._idle:
+                # Not for longer: a finalizer leaves items without waking anybody.
+                self._idle.wait_for(lambda: self._is_idle() or self.fault, POLL_SECONDS)
+            if self.fault is not None:
+                raise LogUnwritable(f"the ledger can't be written: {self.fault}") from self.fault
+
+    def _is_idle(self) -> bool:
+        return not (self._running or self._items or self._batch)
 
     def _kick(self, *, urgent: bool) -> None:
         with self._idle:
             start = not self._running
             wake = not start and urgent and self._patient
             if start:
+                self.fault = None
                 self._running = True
                 self._patient = not urgent
             elif wake:
@@ -282,6 +295,8 @@ class Desk:
         if not first and (not self._line or abs(now - self._looked_for_dead) < DEAD_SECONDS):
             return
         self._looked_for_dead = now
+        if first:
+            ledger.trim(connection, before=now - REMEMBERED_SECONDS)
         living = living_owners(self._spool.home) | {self._spool.owner}
         for row in ledger.dead_holds(connection, living):
             postings.give_up(row)

@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,8 +16,8 @@ from aikit.budgets.forecast import Forecast, forecast
 from aikit.budgets.tracker import CostTracker
 from aikit.errors import ConfigError, UnknownSetting, did_you_mean
 from aikit.log import ledger, spending
-from aikit.log.ledger import QUARTER, Budget
-from aikit.log.periods import PERIODS, Period, bounds, local_day, zone
+from aikit.log.ledger import Budget
+from aikit.log.periods import PERIODS, Period, bounds, zone
 from aikit.log.queries import Since, instant
 from aikit.log.spending import Spent
 from aikit.prices import dollars, nano
@@ -125,7 +125,8 @@ class Budgets:
         ]
         if not wanted:
             raise ConfigError("a budget needs an amount: daily=…, weekly=… or monthly=…, in US dollars")
-        numbers = await self._change(lambda connection: [ledger.put_budget(connection, one) for one in wanted])
+        now = self._tracker.clock()
+        numbers = await self._change(lambda connection: [_put(connection, one, now) for one in wanted])
         for number in numbers:
             self._tracker.alerts.register(number, on_alert=on_alert, webhook=webhook)
 
@@ -175,10 +176,14 @@ class Budgets:
                 )
         await asyncio.to_thread(self._tracker.flush)
         start = self._start(period, since)
-        rows = await self._read(lambda connection: spending.spent(connection, start, by_quarter="day" in groups))
         if by is None:
-            return dollars(sum(row.cost for row in rows))
-        return await asyncio.to_thread(_grouped, rows, groups, self._timezone)
+            return dollars(sum(row.cost for row in await self._read(lambda c: spending.spent(c, start))))
+        now = self._tracker.clock()
+        if "day" in groups:
+            rows = await self._read(lambda connection: spending.days(connection, start, now, self._timezone))
+        else:
+            rows = [(None, row) for row in await self._read(lambda connection: spending.spent(connection, start))]
+        return await asyncio.to_thread(_grouped, rows, groups)
 
     async def possibly_billed(self) -> pd.DataFrame:
         """Return the attempts whose process died before it knew what they cost; they count at their upper bound."""
@@ -258,12 +263,12 @@ def _forecast(history: Sequence[int], settled: int, elapsed: float, left: float)
     return forecast(history, spent=settled, elapsed=elapsed / 86400, left=left / 86400)
 
 
-def _grouped(rows: Iterable[Spent], groups: Sequence[str], timezone: str) -> pd.DataFrame:
+def _grouped(rows: Iterable[tuple[date | None, Spent]], groups: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     found: dict[tuple[Any, ...], list[int]] = {}
-    for row in rows:
-        for key in _keys(row, groups, timezone):
+    for day, row in rows:
+        for key in _keys(day, row, groups):
             sums = found.setdefault(key, [0, 0, 0, 0])
             for place, value in enumerate((row.cost, row.attempts, row.estimated, row.unpriced)):
                 sums[place] += value
@@ -273,17 +278,23 @@ def _grouped(rows: Iterable[Spent], groups: Sequence[str], timezone: str) -> pd.
     return frame.sort_values(order, ascending="day" in groups, ignore_index=True)
 
 
-def _keys(row: Spent, groups: Sequence[str], timezone: str) -> list[tuple[Any, ...]]:
+def _keys(day: date | None, row: Spent, groups: Sequence[str]) -> list[tuple[Any, ...]]:
     keys: list[tuple[Any, ...]] = [()]
     for name in groups:
         if name == "tag":
             values: Sequence[Any] = row.scopes.tags or ("",)
         elif name == "day":
-            values = (local_day(row.quarter * QUARTER, timezone),)
+            values = (day,)
         else:
             values = (getattr(row.scopes, name),)
         keys = [(*key, value) for key in keys for value in values]
     return keys
+
+
+def _put(connection: sqlite3.Connection, budget: Budget, now: float) -> int:
+    number = ledger.put_budget(connection, budget)
+    ledger.prepare(connection, replace(budget, budget_id=number), now)
+    return number
 
 
 def _configured(settings: Any) -> list[Budget]:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from aikit.budgets.alerts import Alert, Alerts
 from aikit.budgets.desk import Desk, Request, Reservation, Turn
 from aikit.errors import AikitError, BudgetExceeded, UnknownPrice
-from aikit.log import ledger
+from aikit.log import ledger, price_store
 from aikit.log.ledger import Budget, Scopes
 from aikit.log.postings import Known, Room, Rules
 from aikit.log.schema import EventRow
-from aikit.prices import dollars, nano
+from aikit.prices import Price, dollars, nano
 
 if TYPE_CHECKING:
     from aikit.log.spool import Spool
@@ -60,6 +60,9 @@ class CostTracker:
         self._clock = clock
         self._monotonic = monotonic
         self.alerts = Alerts()
+        self.calibration = spool.read(price_store.load_calibration)
+        """What is known of token counts; `observe` it, and it is kept when the tracker is closed."""
+        self._prices: set[str] = set()
         stamp = spool.home / "budgets.stamp"
         stamp.touch(mode=0o600)
         self._stamp = str(stamp)
@@ -169,6 +172,14 @@ class CostTracker:
         now = time.time_ns()
         os.utime(self._stamp, ns=(now, now))
 
+    def remember(self, price: Price) -> None:
+        """Keep the rates behind a price's id in the log, once; returns at once."""
+        if price.id in self._prices or price.free:
+            return
+        self._prices.add(price.id)
+        now = self._clock()
+        self._spool.submit(lambda connection: price_store.remember_price(connection, price, now), patient=True)
+
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything settled so far is on the disk."""
         self._desk.flush(timeout)
@@ -176,6 +187,8 @@ class CostTracker:
     def close(self, timeout: float | None = 10.0) -> None:
         """Book what is pending and end the delivery of alerts."""
         self._desk.close(timeout)
+        if rows := self.calibration.rows():
+            self._spool.submit(lambda connection: price_store.save_calibration(connection, rows)).result(timeout)
         self.alerts.close()
 
     async def _ask(self, reservation: Reservation, deadline: float | None) -> Reservation | Seen:

@@ -28,6 +28,7 @@ __all__ = [
     "Budget",
     "HeldRow",
     "Scopes",
+    "applying",
     "budgets",
     "claim_alerts",
     "create_tables",
@@ -36,6 +37,7 @@ __all__ = [
     "differences",
     "held",
     "known",
+    "prepare",
     "put_budget",
     "remove_budgets",
     "standing",
@@ -61,11 +63,10 @@ _TABLES = (
         cost INTEGER, scopes TEXT NOT NULL, intent TEXT, settled_at REAL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS reservations_held ON reservations (owner) WHERE state = 0",
     "CREATE INDEX IF NOT EXISTS reservations_settled ON reservations (settled_at) WHERE state = 1",
+    "CREATE TABLE IF NOT EXISTS spending_scopes (scope_id INTEGER PRIMARY KEY, scopes TEXT NOT NULL UNIQUE)",
     """CREATE TABLE IF NOT EXISTS spending (
-        quarter INTEGER NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, tags TEXT NOT NULL,
-        experiment TEXT NOT NULL, prompt TEXT NOT NULL, attempts INTEGER NOT NULL, cost INTEGER NOT NULL,
-        estimated INTEGER NOT NULL, unpriced INTEGER NOT NULL,
-        PRIMARY KEY (quarter, provider, model, tags, experiment, prompt)) WITHOUT ROWID""",
+        quarter INTEGER NOT NULL, scope_id INTEGER NOT NULL, attempts INTEGER NOT NULL, cost INTEGER NOT NULL,
+        estimated INTEGER NOT NULL, unpriced INTEGER NOT NULL, PRIMARY KEY (quarter, scope_id)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS alerts (
         budget_id INTEGER NOT NULL, start INTEGER NOT NULL, threshold REAL NOT NULL, at REAL NOT NULL,
         spent INTEGER NOT NULL, delivered INTEGER NOT NULL, PRIMARY KEY (budget_id, start, threshold)) WITHOUT ROWID""",
@@ -112,20 +113,21 @@ class Scopes(NamedTuple):
         """Return the scopes as they are stored."""
         return _encoded(self)
 
-    def bucket(self) -> tuple[str, str, str, str, str]:
-        """Return the scopes as columns of `spending`."""
-        return self.provider, self.model, json.dumps(self.tags), self.experiment, self.prompt
-
     @classmethod
     def decoded(cls, text: str) -> Scopes:
         """Return the scopes that `encoded` stored."""
-        provider, model, tags, experiment, prompt = json.loads(text)
-        return cls(provider, model, tuple(tags), experiment, prompt)
+        return _decoded(text)
 
 
 @lru_cache(maxsize=1024)
 def _encoded(scopes: Scopes) -> str:
     return json.dumps(scopes)
+
+
+@lru_cache(maxsize=1024)
+def _decoded(text: str) -> Scopes:
+    provider, model, tags, experiment, prompt = json.loads(text)
+    return Scopes(provider, model, tuple(tags), experiment, prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,15 @@ def put_budget(connection: sqlite3.Connection, budget: Budget) -> int:
     return int(number)
 
 
+def prepare(connection: sqlite3.Connection, budget: Budget, now: float) -> None:
+    """Sum up what the budget's present period has so far, so that no call waits for that."""
+    start, ends = current(budget, now)
+    connection.execute(
+        "INSERT OR REPLACE INTO budget_periods VALUES (?, ?, ?, ?, ?)",
+        (budget.budget_id, start, ends, *summed(connection, budget, start, ends)),
+    )
+
+
 def remove_budgets(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
     """Forget budgets and their sums; what was spent stays on record."""
     ids = [(number,) for number in numbers]
@@ -280,15 +291,11 @@ def trim(connection: sqlite3.Connection, *, before: float, limit: int = 1000) ->
 
 def summed(connection: sqlite3.Connection, budget: Budget, start: int, ends: int) -> tuple[int, int]:
     """Return (settled, held) of a budget in a period, made from the rows."""
-    settled = sum(
-        cost
-        for provider, model, tags, experiment, prompt, cost in connection.execute(
-            "SELECT provider, model, tags, experiment, prompt, sum(cost) FROM spending"
-            " WHERE quarter >= ? AND quarter < ? GROUP BY 1, 2, 3, 4, 5",
-            (start // QUARTER, ends // QUARTER),
-        )
-        if budget.applies(Scopes(provider, model, tuple(json.loads(tags)), experiment, prompt))
-    )
+    (settled,) = connection.execute(
+        "SELECT coalesce(sum(cost), 0) FROM spending WHERE quarter >= ? AND quarter < ?"
+        " AND scope_id IN (SELECT value FROM json_each(?))",
+        (start // QUARTER, ends // QUARTER, applying(connection, budget)),
+    ).fetchone()
     holding = sum(row.upper or 0 for row in held(connection) if start <= row.at < ends and budget.applies(row.scopes))
     return settled, holding
 
@@ -299,6 +306,12 @@ def standing(connection: sqlite3.Connection, budget: Budget, start: int) -> tupl
         "SELECT settled, held FROM budget_periods WHERE budget_id = ? AND start = ?", (budget.budget_id, start)
     ).fetchone()
     return (row[0], row[1]) if row else (0, 0)
+
+
+def applying(connection: sqlite3.Connection, budget: Budget) -> str:
+    """Return the ids of the `spending_scopes` that count in a budget, as a JSON array."""
+    rows = connection.execute("SELECT scope_id, scopes FROM spending_scopes")
+    return json.dumps([number for number, scopes in rows if budget.applies(Scopes.decoded(scopes))])
 
 
 def differences(connection: sqlite3.Connection) -> list[str]:

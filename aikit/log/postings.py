@@ -205,11 +205,15 @@ class Postings:
             rows.updates,
         )
         execute_many(
-            "INSERT INTO spending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT OR IGNORE INTO spending_scopes (scopes) VALUES (?)",
+            [(text,) for text in {by.encoded() for _, by in self._buckets}],
+        )
+        execute_many(
+            "INSERT INTO spending VALUES (?, (SELECT scope_id FROM spending_scopes WHERE scopes = ?), ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET attempts = attempts + excluded.attempts, cost = cost + excluded.cost,"
             " estimated = estimated + excluded.estimated, unpriced = unpriced + excluded.unpriced",
             [
-                (quarter, *by.bucket(), bucket.attempts, bucket.cost, bucket.estimated, bucket.unpriced)
+                (quarter, by.encoded(), bucket.attempts, bucket.cost, bucket.estimated, bucket.unpriced)
                 for (quarter, by), bucket in self._buckets.items()
             ],
         )

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 from typing import NamedTuple
 
 import msgspec
 
 from aikit.log import ledger
 from aikit.log.ledger import QUARTER, Budget, HeldRow, Scopes
-from aikit.log.periods import local_day
+from aikit.log.periods import bounds, local_day
 from aikit.log.postings import Postings, Rules
 from aikit.log.schema import AttemptRow, EventRow
 
-__all__ = ["Spent", "by_day", "give_up", "log_lost", "possibly_billed", "spent", "sums"]
+__all__ = ["Spent", "by_day", "days", "give_up", "log_lost", "possibly_billed", "spent", "sums"]
 
 
 class Spent(NamedTuple):
@@ -30,37 +29,52 @@ class Spent(NamedTuple):
     """Nano-dollars of `cost` that nobody reported."""
     unpriced: int
     """Attempts without a known price, not in `cost`."""
-    quarter: int = 0
 
 
-def spent(
-    connection: sqlite3.Connection, start: float | None, ends: float | None = None, *, by_quarter: bool = False
-) -> list[Spent]:
+def spent(connection: sqlite3.Connection, start: float | None, ends: float | None = None) -> list[Spent]:
     """Return what was spent between two times (Unix seconds; None: all time), for each combination of scopes."""
-    quarter = "quarter" if by_quarter else "0"
     rows = connection.execute(
-        "SELECT provider, model, tags, experiment, prompt, sum(attempts), sum(cost), sum(estimated), sum(unpriced),"
-        f" {quarter} FROM spending WHERE quarter >= ? AND quarter < ? GROUP BY 1, 2, 3, 4, 5, 10",  # ours
+        "SELECT scopes, attempts, cost, estimated, unpriced FROM spending_scopes JOIN ("
+        " SELECT scope_id, sum(attempts) AS attempts, sum(cost) AS cost, sum(estimated) AS estimated,"
+        " sum(unpriced) AS unpriced FROM spending WHERE quarter >= ? AND quarter < ? GROUP BY scope_id)"
+        " USING (scope_id)",
         (int((start or 0) // QUARTER), int((ends or 2**40) // QUARTER)),
     )
-    return [
-        Spent(Scopes(provider, model, tuple(json.loads(tags)), experiment, prompt), *sums)
-        for provider, model, tags, experiment, prompt, *sums in rows
-    ]
+    return [Spent(Scopes.decoded(scopes), *figures) for scopes, *figures in rows]
 
 
-def by_day(connection: sqlite3.Connection, budget: Budget, *, now: float, days: int = 28) -> list[int]:
+def days(connection: sqlite3.Connection, start: float | None, now: float, timezone: str) -> list[tuple[date, Spent]]:
+    """Return what was spent on each local day from `start` (Unix seconds; None: the first) to `now`."""
+    (first,) = connection.execute(
+        "SELECT min(quarter) FROM spending WHERE quarter >= ?", ((start or 0) // QUARTER,)
+    ).fetchone()
+    found: list[tuple[date, Spent]] = []
+    at = float(first * QUARTER) if first is not None else now + 1
+    while at <= now:
+        _, ends = bounds(at, "day", timezone)
+        found.extend((local_day(at, timezone), row) for row in spent(connection, at, ends))
+        at = float(ends)
+    return found
+
+
+def by_day(connection: sqlite3.Connection, budget: Budget, *, now: float, count: int = 28) -> list[int]:
     """Return what a budget's scope spent on each of the last whole local days, oldest first, from its first day on."""
-    today = local_day(now, budget.timezone)
-    sums: dict[date, int] = {}
-    for row in spent(connection, now - (days + 1) * 86400, now, by_quarter=True):
-        day = local_day(row.quarter * QUARTER, budget.timezone)
-        if today - timedelta(days=days) <= day < today and budget.applies(row.scopes):
-            sums[day] = sums.get(day, 0) + row.cost
-    if not sums:
-        return []
-    first = min(sums)
-    return [sums.get(first + timedelta(days=place), 0) for place in range((today - first).days)]
+    scopes = ledger.applying(connection, budget)
+    today, _ = bounds(now, "day", budget.timezone)
+    sums: list[int] = []
+    ends = today
+    for _ in range(count):
+        start, _ = bounds(ends - 1, "day", budget.timezone)
+        (cost,) = connection.execute(
+            "SELECT coalesce(sum(cost), 0) FROM spending WHERE quarter >= ? AND quarter < ?"
+            " AND scope_id IN (SELECT value FROM json_each(?))",
+            (start // QUARTER, ends // QUARTER, scopes),
+        ).fetchone()
+        sums.append(int(cost))
+        ends = start
+    while sums and not sums[-1]:
+        sums.pop()
+    return sums[::-1]
 
 
 def sums(connection: sqlite3.Connection, budget: Budget, at: float) -> tuple[int, int, int, int]:

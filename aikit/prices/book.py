@@ -67,6 +67,14 @@ class PriceBook:
         published = self._published[key]
         return published.at(self._clock() if at is None else at) if published else None
 
+    def models(self, provider: str) -> tuple[str, ...]:
+        """Return the names of the models whose price is known."""
+        publisher = self._publisher(provider)
+        listed = next((one.models for one in self.snapshot.providers if one.id == publisher), ())
+        return tuple(
+            sorted({*(model.id for model in listed), *(model for name, model in self._own if name == provider)})
+        )
+
     def context_window(self, provider: str, model: str) -> int | None:
         """Return the published context window in tokens; None when not known."""
         if self._kind(provider) in _FREE_KINDS:

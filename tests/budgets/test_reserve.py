@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
 from decimal import Decimal
 
@@ -271,3 +272,37 @@ def test_running_sums_are_the_sums_of_their_rows_after_all_that(till):
         assert (status["held"] > 0).all()
 
     asyncio.run(scenario())
+
+
+def test_a_forked_child_leaves_its_parent_s_reservations_alone(till):
+    async def scenario():
+        reservation = await held(till, "a", 0.50)
+        child = os.fork()
+        if child == 0:
+            reservation.settle(dollars(0.40))
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        reservation.settle(dollars(0.30))
+        assert await till.budgets.spent() == Decimal("0.3")
+        assert till.spool.read(ledger.differences) == []
+
+    asyncio.run(scenario())
+
+
+def test_what_costs_and_counts_rest_on_is_kept_in_the_log(till, tmp_path):
+    from aikit.messages import TokenCount
+    from aikit.prices import PriceBook
+    from tests.budgets.conftest import Till
+
+    price = PriceBook({"openai": {"prices": {"gpt-x": {"input": 2, "output": 8}}}}).price("openai", "gpt-x")
+    till.tracker.remember(price)
+    till.tracker.remember(price)
+    for _ in range(6):
+        till.tracker.calibration.observe("openai", "gpt-x", TokenCount(100, "estimated", 0.25), 80)
+    till.tracker.close()
+    (row,) = till.spool.read(lambda c: c.execute("SELECT price_id, rates FROM prices").fetchall())
+    assert row[0] == price.id
+    assert '"input": 2000000000' in row[1]
+    other = Till(tmp_path / "home", till.clock)
+    assert other.tracker.calibration.ratio("openai", "gpt-x") == till.tracker.calibration.ratio("openai", "gpt-x")
+    other.close()
