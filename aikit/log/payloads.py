@@ -54,8 +54,15 @@ class RowEncoder:
     Used by the writer's thread alone.
     """
 
-    def __init__(self, *, store_text: StoreText = "full", redact: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        store_text: StoreText = "full",
+        redact: Callable[[str], str] | None = None,
+        scrub: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         self._store_text: StoreText = store_text
+        self._scrub = scrub
         self._redact = None if redact is None else _unfailing(redact)
         self._stored: OrderedDict[str, None] = OrderedDict()
         self._json = msgspec.json.Encoder()
@@ -95,6 +102,8 @@ class RowEncoder:
             return ""
         if self._redact is not None:
             text = _redacted_json(text, self._redact)
+        if self._scrub is not None:
+            text = self._scrub(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
         name = text_hash(text)
         if self._store_text == "full" and name not in self._stored:
             out.append(("payload", self._encode(PayloadRow(hash=name, content=text))))
@@ -116,10 +125,11 @@ class RowEncoder:
 
     def _encode(self, row: Any) -> bytes:
         try:
-            return self._json.encode(row)
+            body = self._json.encode(row)
         except UnicodeEncodeError:
             # A lone surrogate, as some models emit them: the rest of the row is worth keeping.
-            return self._json.encode(_without_surrogates(msgspec.to_builtins(row)))
+            body = self._json.encode(_without_surrogates(msgspec.to_builtins(row)))
+        return body if self._scrub is None else self._scrub(body)
 
 
 def _unfailing(redact: Callable[[str], str]) -> Callable[[str], str]:

@@ -67,6 +67,7 @@ class Log:
         durability: Durability = "full",
         store_text: StoreText = "full",
         redact: Callable[[str], str] | None = None,
+        scrub: Callable[[bytes], bytes] | None = None,
         clock: Callable[[], float] = time.time,
         ingest_seconds: float = 5.0,
     ) -> Self:
@@ -74,9 +75,10 @@ class Log:
 
         `store_text` keeps prompts and answers in full, as a hash only, or not at all. `redact(text)` returns what may
         be stored of a text, before anything is written or hashed; where it raises, the row says so and has no text.
+        `scrub(data)` masks the keys in whatever is about to be written.
         The caller closes it. Raises LogUnwritable, LogTooNew.
         """
-        encoder = RowEncoder(store_text=store_text, redact=redact)
+        encoder = RowEncoder(store_text=store_text, redact=redact, scrub=scrub)
         spool = Spool.open(home, durability=durability, clock=clock, encode=encoder)
         return cls(spool, clock=clock, ingest_seconds=ingest_seconds)
 

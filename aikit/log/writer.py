@@ -97,12 +97,14 @@ class Writer:
         self._thread.start()
 
     def put(self, row: Row) -> None:
+        """Have the row written in the next transaction; `submit` and this keep their order."""
         self._items.append(row)
         if self._sleeping:
             self._sleeping = False
             self._signals.put(None)
 
     def submit(self, operation: Operation) -> None:
+        """Have the operation run in the next transaction."""
         self._items.append(operation)
         if not operation.patient:
             self._signals.put(None)
