@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aikit import charts, stats
-    from aikit.budgets import CostTracker
     from aikit.async_kit import AsyncKit
+    from aikit.budgets import CostTracker
     from aikit.config import ProviderConfig
     from aikit.errors import AikitError, BudgetExceeded, StreamInterrupted
     from aikit.experiments import Experiment, Run, Sample, Score, Variant, scorers

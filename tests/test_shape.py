@@ -15,7 +15,9 @@ import aikit
 ROOT = Path(aikit.__file__).parent
 MODULE_LINES = 400
 FUNCTION_LINES = 60
-EXCEPTIONS: dict[str, int] = {}
+EXCEPTIONS: dict[str, int] = {
+    "aikit/experiments/setup.py:experiment": 70,  # the promised signature alone takes 25 lines
+}
 """Path → lines, for what may be longer; each with its reason beside it."""
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)

@@ -32,12 +32,12 @@ p { margin: .5rem 0; } .soft, figcaption, footer { color: var(--soft); font-size
 table { border-collapse: collapse; overflow-wrap: normal; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .8rem .35rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--soft); } td.number, th.number { text-align: right; padding: .35rem .8rem; }
-td { white-space: pre-wrap; } figure { margin: 1rem 0; } 
+td { white-space: pre-wrap; } figure { margin: 1rem 0; }
 figure svg { max-width: 100%; height: auto; overflow: visible; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .9rem; }
 dt { color: var(--soft); }
 dd { margin: 0; }
-pre { white-space: pre-wrap; font-size: .85em; } 
+pre { white-space: pre-wrap; font-size: .85em; }
 summary { cursor: pointer; margin-top: .6rem; }
  code { font-family: ui-monospace, "SF Mono", Menlo, monospace; font-size: .9em; }
 footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .8rem; }

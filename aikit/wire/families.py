@@ -1,4 +1,4 @@
-"""What model families can do: data, from the providers' model pages as of November 2026; what is not here is unknown.
+"""What model families can do: data, as far as the official SDKs tell in November 2026; the rest is unknown.
 
 The first pattern that fits the beginning of a model's name counts, so the narrower ones stand first.
 """
