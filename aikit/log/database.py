@@ -19,7 +19,7 @@ from aikit.log.spool_file import unwritable
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["LOG_NAME", "BrokenLog", "Database", "attach", "explained", "new_instance", "wait_and_attach"]
+__all__ = ["BrokenLog", "Database", "LOG_NAME", "attach", "explained", "new_instance", "wait_and_attach"]
 
 LOG_NAME = "log.duckdb"
 

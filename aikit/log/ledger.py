@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 from aikit.log.periods import Period, bounds
 
 __all__ = [
+    "Budget",
     "HELD",
+    "HeldRow",
     "POSSIBLY_BILLED",
     "QUARTER",
     "SETTLED",
-    "Budget",
-    "HeldRow",
     "Scopes",
     "applying",
     "budgets",

@@ -19,7 +19,7 @@ from aikit.log.schema import QUARANTINE, TABLES
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["LOG_MIGRATIONS", "SPOOL_MIGRATIONS", "LogMigration", "SpoolMigration", "migrate_log", "migrate_spool"]
+__all__ = ["LOG_MIGRATIONS", "LogMigration", "SPOOL_MIGRATIONS", "SpoolMigration", "migrate_log", "migrate_spool"]
 
 LogMigration = tuple[str, "Callable[[DuckDBPyConnection], None]"]
 SpoolMigration = tuple[str, Callable[[sqlite3.Connection], None]]

@@ -11,8 +11,8 @@ from typing import Literal
 from aikit.errors import LogError, LogUnwritable
 
 __all__ = [
-    "SPOOL_NAME",
     "Durability",
+    "SPOOL_NAME",
     "connect",
     "connect_reader",
     "open_or_create",

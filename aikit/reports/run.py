@@ -150,9 +150,9 @@ def _method(page: Page, data: RunLike) -> None:
     page.heading("How it was done")
     plan = data.plan
     page.paragraph(
-        f"{len(plan.dataset)} samples, {plan.epochs} epoch{'s' if plan.epochs > 1 else ''}, stopping {plan.stopping!r}, "
-        f"the order of the variants drawn anew for each sample. Primary metric: {_words(plan.primary)}; all others not "
-        "named as guardrails are exploratory."
+        f"{len(plan.dataset)} samples, {plan.epochs} epoch{'s' if plan.epochs > 1 else ''}, {plan.stopping} stopping; "
+        f"the order of the variants drawn anew for each sample. Primary metric: {_words(plan.primary)}; what is not a "
+        "guardrail beside it is exploratory."
     )
     for one in data.comparisons:
         page.paragraph(f"{one.variant}: {one.method}", soft=True)
