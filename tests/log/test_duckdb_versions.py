@@ -21,7 +21,7 @@ with Log.open(sys.argv[1], ingest_seconds=3600) as log:
     record(log, 20, tags=("a",), text="some text")
     assert len(log.calls(tags="a", texts=True)) == before + 20
     log.ingest_now()
-    if before == 40:
+    if before == 20:
         log.compact()
     assert len(log.attempts()) == before + 20
     assert log.sql("select sum(cost)::VARCHAR as c from calls").c[0].startswith("0.0") or before
@@ -77,7 +77,6 @@ def test_the_majors_take_turns_on_one_log(home, older):
     assert workers.run(home, newer, code=ROUND).strip() == "20"
     assert workers.run(home, OLDER, code=ROUND, overlay=older).strip() == "40"
     assert workers.run(home, newer, code=ROUND).strip() == "60"
-    assert workers.run(home, OLDER, code=ROUND, overlay=older).strip() == "80"
 
 
 def test_the_older_major_tells_damage_from_a_lock(home, older):

@@ -98,7 +98,7 @@ def check_after_kills(home, acknowledged):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
 def test_whatever_was_acknowledged_survives_a_few_kills(home):
-    acknowledged = kill_at_random(home, 6)
+    acknowledged = kill_at_random(home, 4)
     assert acknowledged
     check_after_kills(home, acknowledged)
 
