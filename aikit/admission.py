@@ -32,11 +32,13 @@ class Admission:
         """Refuse at once what settled spend alone forbids, before a key, a limit or a connection is asked for."""
         scopes = _scopes(request, adapter)
         if await self._tracker.is_hard(scopes):
-            options = self._capped(options)
+            options = self._capped(adapter, options)
             await self._tracker.check(await self._upper(adapter, messages, options, exact=True), scopes)
 
-    def _capped(self, options: GenerationOptions) -> GenerationOptions:
-        """Return options that name a maximum: under a hard budget one is always sent."""
+    def _capped(self, adapter: Adapter, options: GenerationOptions) -> GenerationOptions:
+        """Return options that name a maximum: under a hard budget one is always sent, unless it can't cost anything."""
+        if adapter.price is not None and adapter.price.free:
+            return options
         return options if options.max_tokens is not None else replace(options, max_tokens=self._max_tokens())
 
     async def admit(
@@ -55,7 +57,7 @@ class Admission:
         scopes = _scopes(request, adapter)
         hard = await self._tracker.is_hard(scopes)
         if hard:
-            options = self._capped(options)
+            options = self._capped(adapter, options)
         upper = await self._upper(adapter, messages, options, exact=hard)
         deadline = call.deadline
         once = bool(call.key)

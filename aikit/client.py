@@ -18,7 +18,7 @@ from aikit.events import Event, Finished, TextDelta
 from aikit.log.schema import CallRow
 from aikit.messages import Completion, GenerationOptions, Message
 from aikit.providers.base import Adapter, LLMProvider
-from aikit.records import answer_of, attempt_row, call_row, status_of
+from aikit.records import answer_of, attempt_row, call_row, status_of, usage_of
 from aikit.requests import Request
 from aikit.retries import RetryPolicy
 from aikit.routing.balance import Rotation, order_for
@@ -96,7 +96,9 @@ class Client:
                     take(event.text)
                 elif isinstance(event, Finished):
                     underway.transcript.finished = event
-                    self._complete(underway, answer_of(underway.transcript, underway.call, event))
+                    answer = self._complete(underway, answer_of(underway.transcript, underway.call, event))
+                    if answer.stitched:
+                        event = msgspec.structs.replace(event, usage=answer.usage, usage_source=answer.usage_source)
                 else:
                     underway.transcript.add(event, 0.0)
                 yield event
@@ -184,9 +186,12 @@ class Client:
         if data is None and request.options.json_schema is not None:
             data = _parsed(answer.text)
         last = call.attempts[-1]
+        usage, source = usage_of(call)
         completion = replace(
             answer,
             data=data,
+            usage=usage,
+            usage_source=source,
             cost=total_cost(call.attempts),
             model=last.model,
             provider=last.provider,

@@ -16,12 +16,14 @@ from aikit.client import Client
 from aikit.config import Config
 from aikit.errors import AikitError, LogUnwritable
 from aikit.log import Log
+from aikit.log.limits_store import SpoolLimits
 from aikit.log.schema import new_id
 from aikit.messages import Estimate, TokenCount
 from aikit.prices import PriceBook
 from aikit.prompts import Prompts
 from aikit.routing.routes import Route
 from aikit.routing.targets import Targets
+from aikit.secret import Scrubber
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,11 +59,25 @@ class Parts:
         """Read the settings, open the log, and connect the parts; opens no connection."""
         settings = Config.load(home=home, overrides=config)
         said = settings.settings.log
-        log = Log.open(settings.home, durability=said.durability, store_text=said.store_text)
+        scrubber = Scrubber()
+        log = Log.open(
+            settings.home,
+            durability=said.durability,
+            store_text=said.store_text,
+            redact=said.redact,
+            scrub=scrubber.data,
+        )
         tracker = CostTracker(log.spool)
         book = _Book(settings)
         budgets = Budgets(tracker, log, settings=settings.settings)
-        targets = Targets(lambda: settings.settings, prices=book.now, environ=settings.environ, folder=settings.folder)
+        targets = Targets(
+            lambda: settings.settings,
+            prices=book.now,
+            environ=settings.environ,
+            folder=settings.folder,
+            scrubber=scrubber,
+        )
+        targets.limits.store = SpoolLimits(log.spool)
         client = Client(
             targets,
             Admission(tracker, max_tokens=lambda: settings.settings.budgets.max_tokens),
@@ -73,6 +89,7 @@ class Parts:
         )
 
         def changed(_: object) -> None:
+            targets.refresh()
             targets.reprice()
             budgets.configure(settings.settings)
 

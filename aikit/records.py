@@ -5,20 +5,41 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Iterable
+from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING
 
 from aikit.errors import AikitError, Refused, StreamInterrupted
 from aikit.events import Finished
 from aikit.log.schema import AttemptRow, CallRow
-from aikit.messages import Completion, Usage
+from aikit.messages import Completion, Usage, UsageSource
+from aikit.request_key import request_key
 from aikit.routing.call import Call
 from aikit.streams import Attempt, Transcript
 
 if TYPE_CHECKING:
     from aikit.requests import Request
 
-__all__ = ["answer_of", "attempt_row", "call_row", "status_of"]
+__all__ = ["answer_of", "attempt_row", "call_row", "status_of", "usage_of"]
+
+SOURCES: tuple[UsageSource, ...] = ("reported", "replayed", "estimated", "upper_bound")
+"""From the surest to the least sure."""
+
+
+def usage_of(call: Call) -> tuple[Usage, UsageSource]:
+    """Return what a call used: the last attempt's figures, or the sum of all where they made the answer together."""
+    if not call.stitched:
+        last = call.attempts[-1]
+        return last.usage, last.usage_source
+    counted = [attempt for attempt in call.attempts if attempt.charged_with is None]
+    source = SOURCES[max(SOURCES.index(attempt.usage_source) for attempt in counted)]
+    return Usage(*(_sum(getattr(one.usage, field.name) for one in counted) for field in fields(Usage))), source
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 def answer_of(transcript: Transcript, call: Call, finish: Finished) -> Completion:
@@ -63,7 +84,7 @@ def call_row(
 ) -> CallRow:
     """Return the row of a call: the last attempt's figures, and the cost of all attempts."""
     last = call.attempts[-1] if call.attempts else None
-    usage = last.usage if last else Usage()
+    usage, source = usage_of(call) if last else (Usage(), "")
     costs = [attempt.cost for attempt in call.attempts]
     model = request.model if isinstance(request.model, str) else ""
     provider, _, asked = model.partition(":")
@@ -81,7 +102,7 @@ def call_row(
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
-        usage_source=last.usage_source if last else "",
+        usage_source=source,
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),
         price_id=last.price_id if last else "",
         processing=last.processing if last else "standard",
@@ -103,6 +124,7 @@ def call_row(
         host=_host(),
         pid=os.getpid(),
         extra=_extra(request, call, error, completion),
+        request_key=request_key(request.messages, request.options) if status == "ok" else "",
         prompt=request.messages,
         text=text or None,
     )
@@ -171,8 +193,13 @@ def attempt_row(attempt: Attempt) -> AttemptRow:
         duration=attempt.duration,
         bytes=attempt.bytes,
         request_id=attempt.request_id,
-        extra={"continued": True} if attempt.continued else {},
+        extra=_attempt_extra(attempt),
     )
+
+
+def _attempt_extra(attempt: Attempt) -> dict[str, object]:
+    extra: dict[str, object] = {"continued": True} if attempt.continued else {}
+    return extra if attempt.charged_with is None else {**extra, "charged_with": attempt.charged_with}
 
 
 @cache

@@ -37,6 +37,8 @@ def is_passing(error: ProviderError) -> bool:
         return error.status not in NEVER_SENT
     if isinstance(error, DeadlineExceeded):
         return error.which != "total"
+    if isinstance(error, StreamInterrupted) and isinstance(error.__cause__, ProviderError):
+        return is_passing(error.__cause__)
     # An answer cut short or garbled on its way may arrive whole the next time.
     return isinstance(error, ProtocolError | StreamInterrupted)
 

@@ -125,6 +125,7 @@ class Scrubber:
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._secrets: dict[str, Secret] = {}
+        self._quoted: frozenset[str] = frozenset()
         for secret in secrets:
             self.add(secret)
 
@@ -134,18 +135,28 @@ class Scrubber:
     def add(self, secret: Secret) -> None:
         """Scrub this secret from now on; one shorter than eight characters is left alone."""
         if len(secret) >= _SHORTEST_SCRUBBED:
+            if quote(secret.reveal(), safe="") != secret.reveal():
+                self._quoted |= {secret.id}
             self._secrets = {**self._secrets, secret.id: secret}
 
     def text(self, text: str) -> str:
         """Return the text with every known secret masked, as it is or quoted for an address."""
-        for secret in self._secrets.values():
+        for id_, secret in self._secrets.items():
             plain = secret.reveal()
             if plain in text:
                 text = text.replace(plain, MASK)
-            quoted = quote(plain, safe="")
-            if quoted in text:
-                text = text.replace(quoted, MASK)
+            if id_ in self._quoted:
+                text = text.replace(quote(plain, safe=""), MASK)
         return text
+
+    def data(self, data: bytes) -> bytes:
+        """Return text as bytes with every known secret masked."""
+        for id_, secret in self._secrets.items():
+            plain = secret.reveal()
+            data = data.replace(plain.encode(), MASK.encode())
+            if id_ in self._quoted:
+                data = data.replace(quote(plain, safe="").encode(), MASK.encode())
+        return data
 
     def exception(self, error: _E) -> _E:
         """Mask known secrets in the messages of an exception, its causes, contexts and groups; return it."""

@@ -57,6 +57,8 @@ class Attempt:
     fingerprint: str = ""
     continued: bool = False
     """True when this attempt went on with the text of an earlier one."""
+    charged_with: int | None = None
+    """Number of the attempt that took up the same answer and carries the usage and cost of both; else None."""
 
 
 @dataclass(slots=True)
@@ -125,12 +127,16 @@ class Transcript:
         """Seconds from the start of the request to the first text; None without text."""
         return None if self.first_token is None else self.first_token - self.started
 
-    def gap(self, share: float) -> float | None:
-        """Return the percentile `share` (0 to 1) of the seconds between chunks of text; None with fewer than two."""
-        if not self.gaps:
-            return None
+    def gap(self, *shares: float) -> list[float]:
+        """Return percentiles, by shares from 0 to 1, of the seconds between chunks of text; nothing without a gap."""
         ordered = sorted(self.gaps)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+        return [ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in shares] if ordered else []
+
+    @property
+    def size(self) -> int:
+        """Bytes of text and reasoning received."""
+        received = "".join((*self.reasoning, *self.pieces))
+        return len(received) if received.isascii() else len(received.encode("utf-8", "replace"))
 
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """Return the tool calls, their arguments parsed."""

@@ -29,6 +29,7 @@ LISTING = 5.0
 class HTTPAdapter(Adapter):
     """An adapter that speaks HTTP; its dialect and its client are the subclass's."""
 
+    has_limits = True
     address: ClassVar[str]
     """The provider's public address, for a configuration that names none."""
     settings: ClassVar[tuple[str, ...]] = ("capabilities",)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkab
 
 import msgspec
 
-from aikit.errors import ProtocolError
+from aikit.errors import ProtocolError, UnsupportedFeature
 from aikit.events import Event
 from aikit.messages import Completion, GenerationOptions, Message, ProviderCapabilities, TokenCount, as_messages
 from aikit.secret import Secret
@@ -67,6 +67,8 @@ class Adapter:
     """Whether a key is looked for."""
     needs_model: ClassVar[bool] = True
     """Whether a target has to name a model."""
+    has_limits: ClassVar[bool] = False
+    """Whether it speaks to a server that tells its rate limits, from which a limiter learns."""
 
     def __init__(
         self, config: ProviderConfig, *, name: str, model: str = "", key: Secret | str | None = None
@@ -135,6 +137,10 @@ class Adapter:
             response_model=end.response_model,
             provider=self.name,
         )
+
+    def resume(self, token: str) -> AsyncGenerator[Event, None]:
+        """Yield the rest of an answer that broke off, from where its error gave the `resume_token`."""
+        raise UnsupportedFeature(f"{self.name} can't take up an answer again: {token!r} is none of its resume tokens")
 
     def estimate_cost(self, prompt: Prompt, options: GenerationOptions) -> Decimal | None:
         """Return counted input at the dearest rate plus the longest answer, in US dollars; None without a price."""

@@ -45,18 +45,19 @@ def bill_for_error(
 ) -> Bill:
     """Return the bill of an attempt that failed: nothing, what was received, or the upper bound."""
     if transcript.delivered:
-        return bill_for_stop(adapter, messages, transcript)
+        return bill_for_stop(adapter, messages, options, transcript)
     if not _may_be_billed(error):
         return Bill(Usage(), "estimated", None if adapter.price is None else 0, billed=False)
-    longest = prices.longest_answer(options.max_tokens, adapter.get_capabilities().max_output_tokens)
-    sent = tokens.count(messages, options, provider=adapter.name, model=adapter.model)
-    usage = Usage(tokens.upper(sent), longest)
-    cost = None if adapter.price is None else adapter.price.upper(tokens.upper(sent), longest)
-    return Bill(usage, "upper_bound", cost, unknown=True)
+    return _most(adapter, messages, options, unknown=True)
 
 
-def bill_for_stop(adapter: Adapter, messages: tuple[Message, ...], transcript: Transcript) -> Bill:
+def bill_for_stop(
+    adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions, transcript: Transcript
+) -> Bill:
     """Return the bill of an attempt that was cut: its prompt and the text received, estimated where not reported."""
+    if adapter.get_capabilities().resume:
+        # In the background the provider goes on answering when nobody listens any more, and charges for all of it.
+        return _most(adapter, messages, options, unknown=False)
     usage = _estimate(adapter, messages, transcript, transcript.usage or Usage())
     return Bill(usage, "estimated", _cost(adapter, usage))
 
@@ -72,6 +73,14 @@ def completed(answer: Completion, attempt: Attempt, bill: Bill) -> Completion:
         call_id=attempt.call_id,
         time_to_first_token=attempt.time_to_first_token,
     )
+
+
+def _most(adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions, *, unknown: bool) -> Bill:
+    """Return the bill at its upper bound."""
+    longest = prices.longest_answer(options.max_tokens, adapter.get_capabilities().max_output_tokens)
+    sent = tokens.upper(tokens.count(messages, options, provider=adapter.name, model=adapter.model))
+    cost = None if adapter.price is None else adapter.price.upper(sent, longest)
+    return Bill(Usage(sent, longest), "upper_bound", cost, unknown=unknown)
 
 
 def _may_be_billed(error: AikitError) -> bool:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from aikit.credentials import Key, KeyRing
-from aikit.errors import AikitError, CircuitOpen
+from aikit.errors import AikitError, CircuitOpen, did_you_mean
 from aikit.limits import CircuitBreaker, RateLimiter
+from aikit.messages import ProviderCapabilities
+from aikit.providers.base import Adapter
 from aikit.retries import RetryQuota
+from aikit.secret import Scrubber
 
 __all__ = ["Gate", "GateState"]
+
+DECAY = 10.0
+"""Seconds in which what was measured loses two thirds of its weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,8 @@ class Gate:
         ring: KeyRing | None,
         limiters: Callable[[str], tuple[RateLimiter, ...]],
         quota: RetryQuota,
+        scrubber: Scrubber | None = None,
+        models: Callable[[], Iterable[str]] = tuple,
         clock: Callable[[], float] = time.monotonic,
         uniform: random.Random | None = None,
     ) -> None:
@@ -51,6 +59,9 @@ class Gate:
         self.model = model
         self.ring = ring
         self.quota = quota
+        self._scrubber = scrubber or Scrubber()
+        self._models = models
+        self._known: ProviderCapabilities | None = None
         self.in_flight = 0
         self.last_error = ""
         self._clock = clock
@@ -79,6 +90,26 @@ class Gate:
             found = self._breakers[key_id] = CircuitBreaker(clock=self._clock, random=self._random)
         return found
 
+    def capabilities(self, adapter: Adapter) -> ProviderCapabilities:
+        """Return what the target's model can do; asked of its adapter once."""
+        if self._known is None:
+            self._known = adapter.get_capabilities()
+        return self._known
+
+    def saw_error(self, error: AikitError) -> None:
+        """Remember the error for who looks at the target's state; no key is in it."""
+        self.last_error = self._scrubber.text(f"{type(error).__name__}: {error}")
+
+    def refuse_key(self, key: Key, error: AikitError) -> None:
+        """Set a key aside that the provider refused."""
+        if self.ring is not None:
+            self.ring.quarantine(key.id, self._scrubber.text(str(error)))
+
+    def name_near_models(self, error: AikitError) -> None:
+        """Add the known models nearest to one that was not found, where the provider itself named none."""
+        if "did you mean" not in str(error):
+            error.args = (f"{error}{did_you_mean(self.model, self._models())}",)
+
     def choose(self, *, exclude: tuple[str, ...] = ()) -> tuple[Key | None, CircuitBreaker]:
         """Return a key and its breaker, which lets the request pass.
 
@@ -93,13 +124,18 @@ class Gate:
         tried = exclude
         key = self.ring.pick(exclude=tried)
         while key is not None:
-            breaker = self.breaker(key.id)
+            breaker = self._breakers.get(key.id) or self._first_use(key)
             if breaker.allow():
                 return key, breaker
             closed.append(breaker)
             tried = (*tried, key.id)
             key = self._next_key(tried)
         raise self._open(closed)
+
+    def _first_use(self, key: Key) -> CircuitBreaker:
+        # Every key that is ever sent passes here: from now on it is masked wherever texts are kept.
+        self._scrubber.add(key.secret)
+        return self.breaker(key.id)
 
     def _next_key(self, tried: tuple[str, ...]) -> Key | None:
         try:
@@ -131,7 +167,7 @@ class Gate:
         if self._latency is None or seconds > self._latency:
             self._latency = seconds
         else:
-            weight = math.exp(-(now - self._latency_at) / 10.0)
+            weight = math.exp(-(now - self._latency_at) / DECAY)
             self._latency = self._latency * weight + seconds * (1 - weight)
         self._latency_at = now
 
@@ -142,8 +178,13 @@ class Gate:
 
     @property
     def latency(self) -> float | None:
-        """Seconds to the first token as a moving peak average; None before the first answer."""
-        return self._latency
+        """Seconds to the first token as a moving peak average; None before the first answer.
+
+        It decays while the target has nothing to do, so that one slow answer does not shut it out for good.
+        """
+        if self._latency is None or self.in_flight:
+            return self._latency
+        return self._latency * math.exp(-(self._clock() - self._latency_at) / DECAY)
 
     def states(self) -> list[GateState]:
         """Return one state for each key that was used."""

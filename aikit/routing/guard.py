@@ -11,8 +11,9 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from aikit import tokens
 from aikit.credentials import Key
@@ -21,12 +22,13 @@ from aikit.errors import (
     AuthenticationFailed,
     CircuitOpen,
     DeadlineExceeded,
+    ModelNotFound,
     ProviderError,
     Refused,
     StreamInterrupted,
 )
 from aikit.events import Event, Finished, Restarted, TextDelta
-from aikit.limits import CircuitBreaker, Lease
+from aikit.limits import CircuitBreaker, Lease, RateLimiter
 from aikit.messages import (
     Completion,
     GenerationOptions,
@@ -36,34 +38,26 @@ from aikit.messages import (
     as_messages,
 )
 from aikit.providers.base import Adapter
-from aikit.retries import RetryPolicy, counts_against
-from aikit.routing.bills import Bill, bill_for_error, bill_for_finish, bill_for_stop, completed
-from aikit.routing.call import Admit, Call, Check, Record, Reservation
+from aikit.retries import RetryPolicy
+from aikit.routing.bills import Bill
+from aikit.routing.call import Admit, Call, Check, Record
+from aikit.routing.features import refuse_what_is_lacking
 from aikit.routing.gate import Gate
+from aikit.routing.overlap import Overlap
+from aikit.routing.sequel import Sequel, continuation, hindrance
+from aikit.routing.ticket import Asked, Ticket
 from aikit.streams import Attempt, Transcript
 
 __all__ = ["Guard"]
 
 DEFAULT_OUTPUT_TOKENS = 1_024
 """Output tokens that a limiter sets aside for a request that names no maximum."""
-SLOW_FIRST_TOKEN = 30.0
-"""Seconds to the first token beyond which a call counts as slow for the breaker."""
 LONGEST_PROBE_WAIT = 60.0
 """Seconds that a call without a deadline waits for the only target's breaker to let a probe through."""
-
-
-@dataclass(slots=True)
-class Ticket:
-    """What one attempt holds, and has to give back."""
-
-    adapter: Adapter
-    attempt: Attempt
-    transcript: Transcript
-    options: GenerationOptions
-    key: Key | None
-    breaker: CircuitBreaker
-    leases: tuple[Lease, ...]
-    reservation: Reservation
+MENDING_ATTEMPTS = 3
+"""The most attempts at one answer after text was delivered: there no other target can take over."""
+TAKING_UP = ("resume", "continue")
+"""Policies under which a broken answer is taken up again where the provider can."""
 
 
 class Guard:
@@ -89,7 +83,6 @@ class Guard:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.name = adapter.name
-        self.target = f"{adapter.name}:{adapter.model}"
         self.gate = gate
         self._adapter = adapter
         self._call = call
@@ -103,6 +96,11 @@ class Guard:
         self._sleep = sleep
         self._number = 0
         self._tried: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str:
+        """The target's id: `"provider:model"`."""
+        return f"{self._adapter.name}:{self._adapter.model}"
 
     def estimate_cost(self, prompt: str | Sequence[Message], options: GenerationOptions) -> Decimal | None:
         """Return the adapter's upper bound in US dollars, for one attempt."""
@@ -118,115 +116,129 @@ class Guard:
 
     async def generate_completion(self, prompt: str | Sequence[Message], options: GenerationOptions) -> Completion:
         """Return the whole answer of the first attempt that succeeds."""
-        messages = as_messages(prompt)
-        self.gate.quota.earn()
+        asked = self._begin(prompt, options)
         while True:
-            ticket = await self._enter(messages, options)
+            ticket = await self._enter(asked)
             try:
                 async with asyncio.timeout(self._call.time_left(self._clock())):
-                    completion = await ticket.adapter.generate_completion(messages, ticket.options)
+                    completion = await ticket.adapter.generate_completion(asked.messages, ticket.options)
             except TimeoutError:
-                wait = self._failed(ticket, messages, self._out_of_time())
+                sequel = self._failed(ticket, self._out_of_time())
             except AikitError as error:
-                wait = self._failed(ticket, messages, error)
+                sequel = self._failed(ticket, error)
             except BaseException as stop:
-                self._leave(ticket, bill_for_stop(ticket.adapter, messages, ticket.transcript), "cancelled", stop)
+                ticket.stopped(stop)
                 raise
             else:
-                return self._completed(ticket, messages, completion)
-            await self._sleep(wait)
+                return ticket.completed(completion)
+            await self._sleep(sequel.wait)
 
     async def generate_stream(
         self, prompt: str | Sequence[Message], options: GenerationOptions
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of the first attempt that succeeds; see `Call.on_interrupt` for what follows a break."""
-        messages = as_messages(prompt)
-        asked = messages
-        self.gate.quota.earn()
-        overlap = ""
+        asked = first = self._begin(prompt, options)
+        ticket = await self._enter(asked)
+        stream: Any = ticket.adapter.generate_stream(asked.messages, ticket.options)
         while True:
-            ticket = await self._enter(asked, options)
-            ticket.attempt.continued = bool(overlap)
             try:
-                async with aclosing(self._watched(ticket, asked, overlap)) as events:
+                async with aclosing(self._watched(ticket, stream)) as events:
                     async for event in events:
                         yield event
+                finished = ticket.finished()
             except AikitError as error:
-                wait = self._failed(ticket, asked, error)
+                sequel = self._failed(ticket, error)
             except BaseException as stop:
-                self._leave(ticket, bill_for_stop(ticket.adapter, asked, ticket.transcript), "cancelled", stop)
+                ticket.stopped(stop)
                 raise
             else:
-                yield self._finished(ticket, asked)
+                yield finished
                 return
-            if ticket.transcript.delivered:
-                self._call.stitched = True
-                if self._call.on_interrupt == "continue":
-                    overlap += ticket.transcript.text
-                    asked = (*messages, Message("assistant", overlap))
-                else:
-                    yield Restarted(ticket.attempt.error_type, len(self._call.attempts) + 1)
-            await self._sleep(wait)
+            if sequel.how == "resume":
+                await self._pause(ticket, sequel.wait)
+                stream = ticket.adapter.resume(sequel.token)
+                continue
+            if sequel.how == "restart":
+                yield Restarted(ticket.attempt.error_type, len(self._call.attempts) + 1)
+            if sequel.how == "continue":
+                asked = continuation(ticket, first.messages, asked.options)
+            await self._sleep(sequel.wait)
+            ticket = await self._enter_again(asked, ticket)
+            stream = ticket.adapter.generate_stream(asked.messages, ticket.options)
 
-    async def _watched(
-        self, ticket: Ticket, messages: tuple[Message, ...], overlap: str
-    ) -> AsyncGenerator[Event, None]:
+    async def _watched(self, ticket: Ticket, stream: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         """Yield an attempt's events up to, not including, its `Finished`; measure each where it arrives."""
-        add, clock, deadline = ticket.transcript.add, self._clock, self._call.deadline
-        trim = overlap
-        stream = ticket.adapter.generate_stream(messages, ticket.options)
-        async with aclosing(stream) as events:  # pyright: ignore[reportArgumentType] — adapters are async generators
+        add, clock, deadline, overlap = ticket.transcript.add, self._clock, self._call.deadline, ticket.overlap
+        async with aclosing(stream) as events:
             async for event in events:
                 now = clock()
                 if deadline is not None and now > deadline:
                     raise self._out_of_time()
-                if trim and isinstance(event, TextDelta):
-                    event, trim = TextDelta(without_overlap(trim, event.text)), ""
                 add(event, now)
                 if isinstance(event, Finished):
-                    return
+                    break
+                if overlap is not None and overlap.open and isinstance(event, TextDelta):
+                    event = TextDelta(overlap.feed(event.text))
+                    if not event.text:
+                        continue
                 yield event
+        if overlap is not None and overlap.open:
+            yield TextDelta(overlap.end())
 
-    # -- into and out of an attempt
+    # -- into an attempt
 
-    async def _enter(self, messages: tuple[Message, ...], options: GenerationOptions) -> Ticket:
+    def _begin(self, prompt: str | Sequence[Message], options: GenerationOptions) -> Asked:
+        messages = as_messages(prompt)
+        refuse_what_is_lacking(self._adapter, self.gate.capabilities(self._adapter), messages, options)
+        self.gate.quota.earn()
+        return Asked(messages, options)
+
+    async def _enter(self, asked: Asked) -> Ticket:
         """Pass the breaker, the limiter and the budget; whatever was taken is given back when one of them refuses."""
-        call, adapter = self._call, self._adapter
+        call, adapter, gate = self._call, self._adapter, self.gate
         queued = self._clock()
         if self._check is not None:
-            await self._check(adapter, messages, options)
+            await self._check(adapter, asked.messages, asked.options)
         key, breaker = await self._choose()
+        key_id = key.id if key else ""
         leases: tuple[Lease, ...] = ()
-        number = len(call.attempts) + 1
-        attempt = Attempt("", call.call_id, number, self._wall(), adapter.name, adapter.model)
-        attempt.key_id = key.id if key else ""
+        attempt = Attempt(
+            "", call.call_id, len(call.attempts) + 1, self._wall(), adapter.name, adapter.model, key_id=key_id
+        )
+        limiters = gate.limiters(key_id)
         try:
-            leases = await self._leases(attempt.key_id, messages, options)
-            reservation = await self._admit(attempt, adapter, messages, options)
+            leases = await self._leases(limiters, asked)
+            reservation = await self._admit(attempt, adapter, asked.messages, asked.options)
         except BaseException:
             for lease in leases:
                 lease.cancel()
             breaker.record("ignored")
             raise
         bound = adapter.bound(key=key.secret if key else None)
-        bound.time_left = call.time_left(self._clock())
-        started = self._clock()
-        attempt.queue_time = started - queued
+        begun = self._clock()
+        bound.time_left = call.time_left(begun)
+        attempt.queue_time = begun - queued
         attempt.started_at = self._wall()
-        limiters = self.gate.limiters(attempt.key_id)
-
-        def saw_response(status: int, headers: object) -> None:
-            attempt.http_status = status
-            for lease in leases:
-                lease.answered()
-            for limiter in limiters:
-                limiter.observe(status, headers)  # pyright: ignore[reportArgumentType] — headers as the adapter has them
-
-        bound.on_response = saw_response
+        attempt.continued = bool(asked.before)
+        ticket = Ticket(
+            gate, bound, attempt, Transcript(begun), asked, reservation.options, key, breaker, limiters, leases,
+            reservation, self._record, self._clock, Overlap(asked.before) if asked.before else None, begun,
+        )  # fmt: skip
+        bound.on_response = ticket.saw_response
         call.attempts.append(attempt)
         self._number += 1
-        self.gate.in_flight += 1
-        return Ticket(bound, attempt, Transcript(started), reservation.options, key, breaker, leases, reservation)
+        gate.in_flight += 1
+        return ticket
+
+    async def _enter_again(self, asked: Asked, broken: Ticket) -> Ticket:
+        """Enter for a later attempt: where that is refused, text that was delivered is not forgotten."""
+        try:
+            return await self._enter(asked)
+        except AikitError as refusal:
+            if not asked.before:
+                raise
+            bill = Bill(broken.attempt.usage, broken.attempt.usage_source, broken.attempt.cost)
+            raise self._interruption(asked.before, refusal, bill, "") from refusal
 
     async def _choose(self) -> tuple[Key | None, CircuitBreaker]:
         while True:
@@ -246,167 +258,107 @@ class Guard:
         left = self._call.time_left(self._clock())
         return wait if wait <= (LONGEST_PROBE_WAIT if left is None else left) else None
 
-    async def _leases(
-        self, key_id: str, messages: tuple[Message, ...], options: GenerationOptions
-    ) -> tuple[Lease, ...]:
+    async def _leases(self, limiters: tuple[RateLimiter, ...], asked: Asked) -> tuple[Lease, ...]:
         call = self._call
+        output = asked.options.max_tokens or DEFAULT_OUTPUT_TOKENS
         taken: list[Lease] = []
-        for limiter in self.gate.limiters(key_id):
-            count = call.input_tokens
-            if count is None:
-                count = call.input_tokens = tokens.quick(messages, options)
-            output = options.max_tokens or DEFAULT_OUTPUT_TOKENS
-            lease = limiter.try_reserve(count, output_tokens=output, priority=call.priority, group=call.group)
-            try:
-                taken.append(
-                    lease
-                    or await limiter.reserve(
-                        count,
-                        output_tokens=output,
-                        priority=call.priority,
-                        deadline=call.deadline,
-                        group=call.group,
+        try:
+            for limiter in limiters:
+                count = call.input_tokens
+                if count is None:
+                    count = call.input_tokens = tokens.quick(asked.messages, asked.options)
+                lease = limiter.try_reserve(count, output_tokens=output, priority=call.priority, group=call.group)
+                if lease is None:
+                    lease = await limiter.reserve(
+                        count, output_tokens=output, priority=call.priority, deadline=call.deadline, group=call.group
                     )
-                )
-            except BaseException:
-                for held in taken:
-                    held.cancel()
-                raise
+                taken.append(lease)
+        except BaseException:
+            for held in taken:
+                held.cancel()
+            raise
         return tuple(taken)
 
-    def _completed(self, ticket: Ticket, messages: tuple[Message, ...], answer: Completion) -> Completion:
-        """Settle an attempt whose answer came whole."""
-        transcript = ticket.transcript
-        transcript.pieces.append(answer.text)
-        transcript.reasoning.append(answer.reasoning)
-        ticket.attempt.response_model = answer.response_model
-        first = answer.time_to_first_token
-        if first is not None:
-            transcript.first_token = transcript.started + first
-        finish = Finished(answer.finish_reason, answer.usage, answer.usage_source, answer.response_model)
-        transcript.finished = finish
-        bill = bill_for_finish(ticket.adapter, messages, transcript, finish)
-        self._leave(ticket, bill, "ok", None)
-        return completed(answer, ticket.attempt, bill)
+    # -- out of an attempt that failed
 
-    def _finished(self, ticket: Ticket, messages: tuple[Message, ...]) -> Finished:
-        """Settle a stream that reached its end marker; return the marker with the usage that was booked."""
-        finish = ticket.transcript.finished
-        if finish is None:
-            raise AssertionError("an adapter's stream ended without Finished and without an error")
-        bill = bill_for_finish(ticket.adapter, messages, ticket.transcript, finish)
-        self._leave(ticket, bill, "ok", None)
-        return Finished(
-            finish.finish_reason,
-            bill.usage,
-            bill.source,
-            finish.response_model,
-            finish.request_id,
-            finish.fingerprint,
-            finish.raw_finish_reason,
-        )
-
-    def _failed(self, ticket: Ticket, messages: tuple[Message, ...], error: AikitError) -> float:
-        """Settle a failed attempt; return the seconds to wait before the next one, or raise what ends the call here."""
-        transcript = ticket.transcript
-        bill = bill_for_error(ticket.adapter, messages, ticket.options, transcript, error)
-        self._leave(ticket, bill, "interrupted" if transcript.delivered else "error", error)
+    def _failed(self, ticket: Ticket, error: AikitError) -> Sequel:
+        """Settle a failed attempt; return what follows it, or raise what ends the call here."""
+        wanted = self._call.on_interrupt
+        if isinstance(error, ProviderError) and error.resume_token and (wanted in TAKING_UP or not ticket.delivered):
+            wait = self._wait(error, delivered=True)
+            if wait is not None:
+                self._call.stitched = self._call.stitched or ticket.delivered
+                self._call.attempts.append(ticket.resumed(error, self._wall()))
+                self._number += 1
+                return Sequel("resume", wait, error.resume_token)
+        bill = ticket.failed(error)
         if isinstance(error, Refused) or not isinstance(error, ProviderError):
             raise error
-        final = self._interruption(ticket, error, bill) if transcript.delivered else error
+        if isinstance(error, ModelNotFound):
+            self.gate.name_near_models(error)
         if isinstance(error, AuthenticationFailed) and ticket.key and self.gate.ring:
-            self.gate.ring.quarantine(ticket.key.id, str(error))
+            self.gate.refuse_key(ticket.key, error)
             self._tried = (*self._tried, ticket.key.id)
             if len(self._tried) < 2 and self.gate.other_key(self._tried):
-                return 0.0
-        if transcript.delivered and not self._may_go_on():
-            raise final from error
-        wait = self._policy.wait(error, number=self._number)
+                return Sequel("again", 0.0)
+        if ticket.delivered:
+            return self._mended(ticket, error, bill)
+        wait = self._wait(error, delivered=False)
+        if wait is None:
+            raise error
+        return Sequel("again", wait)
+
+    def _mended(self, ticket: Ticket, error: ProviderError, bill: Bill) -> Sequel:
+        """Return how an answer goes on of which something was delivered, or raise `StreamInterrupted`."""
+        wanted = self._call.on_interrupt
+        known = self.gate.capabilities(self._adapter)
+        advice = "" if error.resume_token else hindrance(ticket, wanted, ticket.asked.options, known, self.target)
+        possible = wanted in ("restart", "continue") and not advice
+        wait = self._wait(error, delivered=wanted == "continue") if possible else None
+        if wait is None:
+            raise self._interruption(ticket.said, error, bill, advice) from error
+        self._call.stitched = True
+        # Reasoning alone can't be continued: what there was of it is announced as dropped.
+        return Sequel("continue" if wanted == "continue" and ticket.said else "restart", wait)
+
+    def _wait(self, error: ProviderError, *, delivered: bool) -> float | None:
+        """Return the seconds to wait before the next attempt, None where there is to be none."""
+        policy = self._policy
+        if delivered and policy.attempts < MENDING_ATTEMPTS:
+            policy = replace(policy, attempts=MENDING_ATTEMPTS)
+        wait = policy.wait(error, number=self._number)
         left = self._call.time_left(self._clock())
         if wait is None or (left is not None and wait >= left) or not self.gate.quota.take():
-            raise final from (error if final is not error else error.__cause__)
+            return None
         return wait
 
-    def _may_go_on(self) -> bool:
-        """Whether the caller allowed, and the model can do, what has to follow a break in the middle of an answer."""
-        match self._call.on_interrupt:
-            case "restart":
-                return True
-            case "continue":
-                return self._adapter.get_capabilities().prefill is True
-            case _:
-                return False
+    async def _pause(self, ticket: Ticket, seconds: float) -> None:
+        """Wait while an attempt holds what it holds."""
+        try:
+            await self._sleep(seconds)
+        except BaseException as stop:
+            ticket.stopped(stop)
+            raise
 
-    def _interruption(self, ticket: Ticket, error: ProviderError, bill: Bill) -> StreamInterrupted:
-        text = ticket.transcript.text
+    def _interruption(self, said: str, error: AikitError, bill: Bill, advice: str) -> StreamInterrupted:
         told = "" if isinstance(error, StreamInterrupted) else f"{self.target} broke off before the end of its answer: "
         return StreamInterrupted(
-            f"{told}{error}; {len(text)} characters had arrived, they are in .partial",
-            partial=text,
+            f"{told}{error}; {len(said)} characters had arrived, they are in .partial{'; ' if advice else ''}{advice}",
+            partial=said,
             usage=bill.usage,
             usage_source=bill.source,
             attempts=len(self._call.attempts),
             provider=self.name,
             model=self._adapter.model,
-            status=error.status,
-            retry_at=error.retry_at,
+            status=getattr(error, "status", None),
+            retry_at=getattr(error, "retry_at", None),
         )
-
-    def _leave(self, ticket: Ticket, bill: Bill, status: str, error: BaseException | None) -> None:
-        """Give back or settle all that the attempt holds, and record it."""
-        attempt, transcript = ticket.attempt, ticket.transcript
-        self.gate.in_flight -= 1
-        attempt.status = "unknown" if bill.unknown else status  # pyright: ignore[reportAttributeAccessIssue] — a literal at every call
-        attempt.duration = self._clock() - transcript.started
-        attempt.usage, attempt.usage_source, attempt.cost = bill.usage, bill.source, bill.cost
-        attempt.time_to_first_token = transcript.time_to_first_token
-        attempt.gap_p50, attempt.gap_p95 = transcript.gap(0.5), transcript.gap(0.95)
-        if ticket.adapter.price is not None:
-            attempt.price_id = ticket.adapter.price.id
-        if error is not None:
-            attempt.error_type = type(error).__name__
-        finish = transcript.finished
-        if finish is not None:
-            attempt.finish_reason, attempt.response_model = finish.finish_reason, finish.response_model
-            attempt.request_id, attempt.fingerprint = finish.request_id, finish.fingerprint
-        for lease in ticket.leases:
-            if bill.billed:
-                lease.settle(bill.usage.input_tokens or 0, bill.usage.output_tokens or 0)
-            elif attempt.http_status is not None:
-                lease.settle(0)  # a refused request is no request less in the server's window
-            else:
-                lease.cancel()
-        if bill.billed:
-            ticket.reservation.settle(bill.cost, estimated=bill.source in ("estimated", "upper_bound"))
-        else:
-            ticket.reservation.release()
-        self._tell_breaker(ticket, status, error)
-        self._record(attempt)
-
-    def _tell_breaker(self, ticket: Ticket, status: str, error: BaseException | None) -> None:
-        first = ticket.transcript.time_to_first_token
-        if status == "ok":
-            slow = first is not None and first > SLOW_FIRST_TOKEN
-            ticket.breaker.record("success", slow=slow)
-            self.gate.saw_latency(first if first is not None else ticket.attempt.duration)
-            return
-        if isinstance(error, AikitError):
-            self.gate.last_error = f"{type(error).__name__}: {error}"
-        ticket.breaker.record("failure" if counts_against(error) else "ignored")
 
     def _out_of_time(self) -> DeadlineExceeded:
         seconds = (self._call.deadline or 0.0) - self._call.started
         return DeadlineExceeded(
-            f"{self.name}:{self._adapter.model} did not finish within the call's timeout of {seconds:g} s",
+            f"{self.target} did not finish within the call's timeout of {seconds:g} s",
             which="total",
             provider=self.name,
             model=self._adapter.model,
         )
-
-
-def without_overlap(before: str, after: str) -> str:
-    """Return `after` without the beginning that repeats the end of `before`, as a continued answer may begin."""
-    for size in range(min(len(before), len(after)), 3, -1):
-        if before.endswith(after[:size]):
-            return after[size:]
-    return after

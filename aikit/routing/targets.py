@@ -1,7 +1,8 @@
-"""The targets that the settings name: their adapters, gates and limits, made at first use and shared by all calls."""
+"""The targets that the settings name: their adapters and gates, made at first use and shared by all calls."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -12,21 +13,23 @@ from typing import TYPE_CHECKING, Any
 from aikit import providers
 from aikit.credentials import KeyRing, find_keys
 from aikit.errors import ConfigError, UnknownProvider, did_you_mean
-from aikit.limits import Limits, RateLimiter
+from aikit.limits import RateLimiter
 from aikit.prices import PriceBook
 from aikit.providers.base import Adapter, LLMProvider
 from aikit.retries import RetryQuota
 from aikit.routing.foreign import Foreign
 from aikit.routing.gate import Gate, GateState
+from aikit.routing.limiters import Limiters
+from aikit.secret import Scrubber, Secret, is_secret_name
 
 if TYPE_CHECKING:
-    from aikit.config import ProviderConfig, Settings
+    from aikit.config import ProviderConfig, RateLimits, Settings
 
 __all__ = ["Targets"]
 
 
 class _Provider:
-    """One configured provider: its adapter, keys, limiters and quota."""
+    """One configured provider: its adapter, keys and quota."""
 
     def __init__(
         self, name: str, config: ProviderConfig, environ: Mapping[str, str] | None, folder: Path | None
@@ -43,6 +46,14 @@ class _Provider:
         self.quota = RetryQuota()
         self.targets: dict[str, tuple[Adapter, Gate]] = {}
 
+    def tell_secrets(self, scrubber: Scrubber) -> None:
+        """Name every secret that the provider's requests may carry."""
+        for key in self.ring or ():
+            scrubber.add(key.secret)
+        for name, value in self.config.headers.items():
+            if is_secret_name(name):
+                scrubber.add(Secret(value))
+
 
 class Targets:
     """Finds the adapter and the gate of a target; a provider whose settings changed is made anew for later calls."""
@@ -54,6 +65,7 @@ class Targets:
         prices: Callable[[], PriceBook],
         environ: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        scrubber: Scrubber | None = None,
         clock: Callable[[], float] = time.monotonic,
         uniform: random.Random | None = None,
     ) -> None:
@@ -67,10 +79,9 @@ class Targets:
         self._providers: dict[str, _Provider] = {}
         self._retired: list[_Provider] = []
         self._given: dict[int, tuple[LLMProvider, Adapter, Gate]] = {}
-        self._limits: dict[tuple[str, str | None], dict[str, Any]] = {}
-        self._limiters: dict[tuple[str, str | None, str], RateLimiter] = {}
-        self.limit_store: Callable[[], Any] | None = None
-        """Makes the store of limits that several processes share; None where they can't be shared."""
+        self._scrubber = scrubber or Scrubber()
+        self.limits = Limiters(self._configured, clock=clock)
+        """The rate limiters, by provider, model and key."""
 
     def find(self, target: str | LLMProvider) -> tuple[Adapter, Gate]:
         """Return the adapter, bound to the model, and the gate of a model id or of a provider object.
@@ -83,15 +94,15 @@ class Targets:
         provider = self._provider(name, target)
         if not colon:
             model = provider.config.default_model or ""
+        found = provider.targets.get(model)
+        if found is not None:
+            return found
         if not model and provider.adapter.needs_model:
             raise ConfigError(
                 f"{target!r} names no model: write '{name}:MODEL', or set default_model under [providers.{name}]"
             )
-        found = provider.targets.get(model)
-        if found is None:
-            with self._lock:
-                found = provider.targets.setdefault(model, self._make(name, model, provider))
-        return found
+        with self._lock:
+            return provider.targets.setdefault(model, self._make(name, model, provider))
 
     def _provider(self, name: str, target: str) -> _Provider:
         settings = self._settings()
@@ -102,9 +113,15 @@ class Targets:
             config = self._config(settings, name, target)
             known = self._providers.get(name)
             if known is None or known.config != config:
+                made = _Provider(name, config, self._environ, self._folder)
+                made.tell_secrets(self._scrubber)
+                self._providers[name] = made
                 if known is not None:
                     self._retired.append(known)
-                known = self._providers[name] = _Provider(name, config, self._environ, self._folder)
+                    if known.config.rate_limits != config.rate_limits:
+                        self.limits.forget(name)
+                        self._limits_changed(name)
+                known = made
             known.settings = settings
             return known
 
@@ -123,16 +140,7 @@ class Targets:
     def _make(self, name: str, model: str, provider: _Provider) -> tuple[Adapter, Gate]:
         adapter = provider.adapter.bound(model=model)
         adapter.price = self._prices().price(name, model)
-        gate = Gate(
-            name,
-            model,
-            ring=provider.ring,
-            limiters=lambda key_id: self._limiters_for(name, model, key_id),
-            quota=provider.quota,
-            clock=self._clock,
-            uniform=self._random,
-        )
-        return adapter, gate
+        return adapter, self._gate(adapter, model, provider.ring, provider.quota)
 
     def _given_target(self, target: LLMProvider) -> tuple[Adapter, Gate]:
         known = self._given.get(id(target))
@@ -140,73 +148,55 @@ class Targets:
             adapter = target if isinstance(target, Adapter) else Foreign(target)
             if adapter.price is None:
                 adapter.price = self._prices().price(adapter.kind, adapter.model)
-            gate = Gate(
-                adapter.name,
-                adapter.model,
-                ring=None,
-                limiters=lambda key_id: self._limiters_for(adapter.name, adapter.model, key_id),
-                quota=RetryQuota(),
-                clock=self._clock,
-                uniform=self._random,
-            )
             # The object is kept, so that its id stays its own.
-            known = self._given[id(target)] = (target, adapter, gate)
+            known = self._given[id(target)] = (target, adapter, self._gate(adapter, adapter.model, None, RetryQuota()))
         return known[1], known[2]
+
+    def _gate(self, adapter: Adapter, model: str, ring: KeyRing | None, quota: RetryQuota) -> Gate:
+        name, learns = adapter.name, adapter.has_limits
+        return Gate(
+            name,
+            model,
+            ring=ring,
+            limiters=lambda key_id: self.limits.of(name, model, key_id, learns=learns),
+            quota=quota,
+            scrubber=self._scrubber,
+            models=lambda: self._prices().models(name),
+            clock=self._clock,
+            uniform=self._random,
+        )
 
     # -- limits
 
     def limit(self, name: str, *, model: str | None = None, shared: bool = False, **figures: Any) -> None:
         """Set the limits of a provider, or of one of its models beside them; from the next request on."""
-        limits = Limits(**figures)
-        with self._lock:
-            self._limits[name, model] = {"limits": limits, "shared": shared}
-            for (provider, of_model, key_id), limiter in list(self._limiters.items()):
-                if (provider, of_model) == (name, model):
-                    limiter.configure(limits)
-                    if shared:
-                        del self._limiters[provider, of_model, key_id]
-            self._forget(name)
+        self.limits.set(name, model, shared=shared, **figures)
+        self._limits_changed(name)
 
-    def _forget(self, name: str) -> None:
-        for provider in (self._providers.get(name),):
-            for _, gate in provider.targets.values() if provider else ():
-                gate.forget_limiters()
+    def _configured(self, name: str) -> RateLimits | None:
+        known = self._providers.get(name)
+        return known.config.rate_limits if known else None
+
+    def _limits_changed(self, name: str) -> None:
+        self.limits.changed(name)
+        known = self._providers.get(name)
+        for _, gate in known.targets.values() if known else ():
+            gate.forget_limiters()
         for _, adapter, gate in self._given.values():
             if adapter.name == name:
                 gate.forget_limiters()
 
-    def _limiters_for(self, name: str, model: str, key_id: str) -> tuple[RateLimiter, ...]:
-        with self._lock:
-            scopes: list[str | None] = [None]
-            if (name, model) in self._limits or model in self._configured(name).models:
-                scopes.append(model)
-            return tuple(self._limiter(name, scope, key_id) for scope in scopes)
-
-    def _configured(self, name: str) -> Any:
-        from aikit.config import RateLimits
-
-        known = self._providers.get(name)
-        return known.config.rate_limits if known else RateLimits()
-
-    def _limiter(self, name: str, model: str | None, key_id: str) -> RateLimiter:
-        found = self._limiters.get((name, model, key_id))
-        if found is None:
-            said = self._limits.get((name, model))
-            if said is None:
-                configured = self._configured(name)
-                figures = configured if model is None else configured.models[model]
-                said = {"limits": Limits(**figures.figures()), "shared": figures.shared}
-            store = self.limit_store() if said["shared"] and self.limit_store is not None else None
-            label = f"{name}/{model or ''}/{key_id}"
-            found = RateLimiter(said["limits"], clock=self._clock, store=store, name=label)
-            self._limiters[name, model, key_id] = found
-        return found
-
     def limiters(self) -> dict[tuple[str, str | None, str], RateLimiter]:
         """Return the limiters in use, by provider, model (None for all of them) and key id."""
-        return dict(self._limiters)
+        return self.limits.all()
 
     # -- all of them
+
+    def refresh(self) -> None:
+        """Take in changed settings now: who waits for a limit is not to wait for the next call's look at them."""
+        for name in list(self._providers):
+            with contextlib.suppress(ConfigError):  # one that is gone from the settings says so when it is asked for
+                self._provider(name, f"{name}:")
 
     def states(self) -> list[GateState]:
         """Return the state of each target and key used so far."""
