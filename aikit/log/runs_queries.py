@@ -34,7 +34,9 @@ _TRIAL = (
 class Queried(Protocol):
     """The part of the log that runs aikit's own SQL."""
 
-    def query(self, sql: str, parameters: Sequence[Any] | None = None) -> pd.DataFrame: ...
+    def query(self, sql: str, parameters: Sequence[Any] | None = None) -> pd.DataFrame:
+        """Return the query's rows as a frame."""
+        ...
 
 
 def trials(log: Queried, run: str) -> pd.DataFrame:
