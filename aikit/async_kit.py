@@ -239,9 +239,9 @@ class AsyncKit:
         """Return what all logged calls would have cost under the prices that hold now."""
         return await self._parts.look(self._parts.reprice)
 
-    def replay(self, home: str | Path | None = None) -> LLMProvider:
-        """Return a provider that answers from the log, or from another one's, at no cost and without a network."""
-        return self._parts.replay(home)
+    def replay(self, home: str | Path | None = None, *, model: str | None = None) -> LLMProvider:
+        """Return a provider that answers from the log, or from another one's; see `Kit.replay`."""
+        return self._parts.replay(home, model)
 
     async def check(self, *, network: bool = True) -> pd.DataFrame:
         """Check settings, keys, files, models, clock, log and disk; a row per finding, with what to do next.

@@ -315,9 +315,15 @@ class Kit:
         plan = {word: value for word, value in given.items() if word not in ("self", "name")}
         return self._kit._parts.experiment(name, plan, portal=self._background)  # pyright: ignore[reportPrivateUsage] — Kit and AsyncKit share their parts
 
-    def replay(self, home: str | Path | None = None) -> LLMProvider:
-        """Return a provider that answers from the log, or from another home's, at no cost and without a network."""
-        return self._kit.replay(home)
+    def replay(self, home: str | Path | None = None, *, model: str | None = None) -> LLMProvider:
+        """Return a provider that answers from the log, or from another home's, at no cost and without a network.
+
+        `kit.ask(…, model=kit.replay("other/.aikit"))`: the same messages and options get the answer, the tool calls
+        and the usage that they got then, `usage_source` is `replayed`. `model="openai:gpt-5-mini"` takes that model's
+        answers, else any model's that was asked the same, the oldest first. Several answers to the same are dealt in
+        order. What was never answered raises `ReplayMissing`.
+        """
+        return self._kit.replay(home, model=model)
 
     # -- life
 

@@ -200,11 +200,14 @@ class Parts:
 
         return reprice(self.log, _Book(self.config).now())
 
-    def replay(self, home: str | Path | None) -> LLMProvider:
+    def replay(self, home: str | Path | None, model: str | None) -> LLMProvider:
         """Return a provider that answers from this log, or from another home's."""
-        from aikit.replays import replay_of
+        from aikit.replays import home_with_a_log, replay_of
 
-        return replay_of(self.log if home is None else Log.open(home), ours=home is None)
+        log = self.log if home is None else Log.open(home_with_a_log(home))
+        found = replay_of(log, ours=home is None, model=model)
+        self.targets.find(found)  # known to the targets, it is closed with them
+        return found
 
     def experiment(self, name: str, plan: Mapping[str, Any], *, portal: Background | None) -> Experiment:
         """Return an experiment over these parts."""

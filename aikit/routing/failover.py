@@ -18,6 +18,7 @@ from aikit.errors import (
     DataError,
     ProviderError,
     Refused,
+    ReplayMissing,
     StreamInterrupted,
 )
 from aikit.events import Event, Restarted, UsageUpdate
@@ -108,6 +109,8 @@ class Failover:
         """Whether another target may answer what this one did not."""
         if isinstance(error, ContextTooLong | StreamInterrupted):
             return True
+        if isinstance(error, ReplayMissing):
+            return True  # what was never asked before is asked now
         if isinstance(error, BadRequest | ContentFiltered | DataError):
             return False
         left = self._call.time_left(self._clock())
