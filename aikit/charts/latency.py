@@ -47,12 +47,9 @@ def latency(calls: pd.DataFrame, *, value: str = "duration", by: str = "model", 
         alt.Chart(pd.concat(curves)).mark_line(interpolate="step-after").encode(x=x, y=y, color=colour, strokeDash=dash)
     )
     points = alt.Chart(pd.DataFrame(marks)).mark_point(filled=True, size=60, opacity=1)
-    plain = alt.Color("group:N", sort=None, legend=None)  # the lines' legend serves both
-    points = points.encode(x=x, y=y, color=plain, tooltip=["group", "name", alt.Tooltip("seconds", format=".3~s")])
+    points = points.encode(
+        x=x, y=y, color=colour, strokeDash=dash, tooltip=["group", "name", alt.Tooltip("seconds", format=".3~s")]
+    )
     levels = alt.Chart(pd.DataFrame({"share": [0.5, 0.95], "name": ["p50", "p95"]}))
     rules = levels.mark_rule(color=INK, strokeDash=[2, 3], opacity=0.5).encode(y=y)
-    return finished(
-        alt.layer(rules, line, points)
-        .resolve_legend(color="independent")
-        .properties(width=440, height=200, title=title)
-    )
+    return finished(alt.layer(rules, line, points).properties(width=440, height=200, title=title))

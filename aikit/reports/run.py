@@ -137,13 +137,31 @@ def _answers(page: Page, data: RunLike) -> None:
         page.table(data.failures.assign(share=data.failures["share"].map(figures.share)))
     if len(data.worst):
         page.heading("Samples that moved most")
-        page.table(data.worst)
+        page.table(_moved(data.worst, data.plan.control))
     if len(data.slices):
         page.heading("Where it differs")
         page.table(data.slices)
     if len(data.deviations):
         page.heading("Deviations from the plan")
         page.table(data.deviations)
+
+
+def _moved(worst: pd.DataFrame, control: str) -> pd.DataFrame:
+    """Return the samples that moved most as people read them: the answers side by side, the calls' ids last."""
+    import pandas as pd
+
+    rows = [
+        {
+            f"{one['variant']} …": one["side"],
+            "input": _fact(one["input"]),
+            "target": _fact(one["target"]),
+            f"{control} said": _fact(one["control_text"]),
+            "it said": _fact(one["variant_text"]),
+            "calls": f"{one['control_call']}\n{one['variant_call']}",
+        }
+        for one in worst.to_dict("records")
+    ]
+    return pd.DataFrame(rows).fillna("")
 
 
 def _method(page: Page, data: RunLike) -> None:
@@ -167,14 +185,16 @@ def _markdown(data: RunLike) -> str:
     lines += [f"> Note: {_plain(str(warning))}\n" for warning in data.verdict.warnings]
     lines += ["## Effects", "", _markdown_table(metrics_table(data.summary)), ""]
     lines += ["## What it cost", "", _markdown_table(_variants_table(data.variants)), ""]
-    for title, frame in (("Failures", data.failures), ("Samples that moved most", data.worst)):
+    moved = _moved(data.worst, data.plan.control)
+    for title, frame in (("Failures", data.failures), ("Samples that moved most", moved)):
         if len(frame):
             lines += [f"## {title}", "", _markdown_table(frame), ""]
     if len(data.deviations):
         lines += ["## Deviations from the plan", "", _markdown_table(data.deviations), ""]
     lines += ["## How it was done", ""]
     lines += [f"- {_plain(one.variant)}: {_plain(one.method)}" for one in data.comparisons]
-    lines += [f"- {_words(name)}: {_plain(_fact(value))}" for name, value in data.manifest.items()]
+    facts = [(name, value) for name, value in data.manifest.items() if name != "plan"]
+    lines += [f"- {_words(name)}: {_plain(_fact(value))}" for name, value in facts]
     return "\n".join(lines) + "\n"
 
 
