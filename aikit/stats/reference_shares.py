@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from aikit.errors import DataError
 from aikit.stats.results import Interval, Tested
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from aikit.stats.clustered import clustered_mean, t_two_sided
 from tests.stats.simulations.bands import RUNS, at_most, in_coverage_band, in_rate_band, shares
 
 UNEQUAL = [100, 40, 10, *[5] * 7]
-GIANT = [100, *[10] * 39]
+GIANT = [50, *[10] * 39]
 
 
 def test_the_shapes_are_those_of_the_table():
@@ -20,7 +20,7 @@ def test_the_shapes_are_those_of_the_table():
 @RUNS
 @pytest.mark.parametrize(
     ("sizes", "icc"),
-    [([10] * 20, 0.1), ([10] * 20, 0.3), ([25] * 8, 0.1), ([20] * 5, 0.1), (UNEQUAL, 0.1), (GIANT, 0.1)],
+    [([10] * 20, 0.1), ([10] * 20, 0.3), ([25] * 8, 0.1), ([20] * 5, 0.1), (UNEQUAL, 0.1), (GIANT, 0.3)],
     ids=["20x10 icc .1", "20x10 icc .3", "8x25", "5x20", "unequal", "one giant"],
 )
 def test_clustered_differences_keep_their_level_and_coverage(runs: int, sizes: list[int], icc: float):
@@ -42,7 +42,7 @@ def test_clustered_differences_keep_their_level_and_coverage(runs: int, sizes: l
 
 @RUNS
 def test_a_cluster_with_a_third_of_the_data_is_where_cr2_begins_to_strain(runs: int):
-    """Satterthwaite's eight degrees of freedom are an approximation here: measured .058, where CR1 has .13."""
+    """Satterthwaite's eight degrees of freedom are an approximation here: .058 in 100,000 draws, CR1 .13."""
     sizes = [100, *[5] * 39]
     codes = np.repeat(np.arange(40), sizes)
 
