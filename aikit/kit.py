@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from aikit.config import Config
-    from aikit.experiments import Experiment, Variant
+    from aikit.experiments import Experiment, Run, Variant
     from aikit.log import Log
-    from aikit.prompts import Prompts, PromptVersion
+    from aikit.prompt_library import PromptLibrary
+    from aikit.prompts import PromptVersion
     from aikit.providers.base import LLMProvider
     from aikit.reports import CostReport
     from aikit.routing.routes import Route
@@ -271,7 +272,7 @@ class Kit:
     # -- prompts and experiments
 
     @property
-    def prompts(self) -> Prompts:
+    def prompts(self) -> PromptLibrary:
         """The prompt library: `save(…)`, `["classify"]`, `["classify@production"]`, `["classify", 2]`."""
         return self._kit._parts.prompts  # pyright: ignore[reportPrivateUsage] — Kit and AsyncKit share their parts
 
@@ -314,6 +315,10 @@ class Kit:
         given = {**locals()}
         plan = {word: value for word, value in given.items() if word not in ("self", "name")}
         return self._kit._parts.experiment(name, plan, portal=self._background)  # pyright: ignore[reportPrivateUsage] — Kit and AsyncKit share their parts
+
+    def run(self, run_id: str) -> Run:
+        """Return a run by its id, as it stands in the log: read it, report it, or go on with it."""
+        return self._kit._parts.run(run_id, portal=self._background)  # pyright: ignore[reportPrivateUsage] — Kit and AsyncKit share their parts
 
     def replay(self, home: str | Path | None = None, *, model: str | None = None) -> LLMProvider:
         """Return a provider that answers from the log, or from another home's, at no cost and without a network.

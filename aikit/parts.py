@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +14,14 @@ from aikit import figures, prices, tokens
 from aikit.admission import Admission
 from aikit.budgets import Budgets, CostTracker
 from aikit.client import Client
-from aikit.config import Config
+from aikit.config import Change, Config
 from aikit.errors import AikitError, LogUnwritable
 from aikit.log import Log
 from aikit.log.limits_store import SpoolLimits
-from aikit.log.schema import new_id
+from aikit.log.schema import EventRow, new_id
 from aikit.messages import Estimate, TokenCount
 from aikit.prices import PriceBook
-from aikit.prompts import Prompts
+from aikit.prompt_library import PromptLibrary
 from aikit.routing.routes import Route
 from aikit.routing.targets import Targets
 from aikit.secret import Scrubber
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from aikit.background import Background
     from aikit.experiments import Experiment, Run
+    from aikit.experiments.bench import Bench
     from aikit.providers.base import Adapter, LLMProvider
     from aikit.reports import CostReport
     from aikit.requests import Request
@@ -49,10 +51,12 @@ class Parts:
     budgets: Budgets
     targets: Targets
     client: Client
-    prompts: Prompts
+    prompts: PromptLibrary
     runs: dict[str, Run] = field(default_factory=dict[str, "Run"])
     """The runs under way, by id; they end before the log is closed."""
     closed: bool = False
+    unwatch: Callable[[], None] = lambda: None  # noqa: E731
+    """Ends the masking of keys in the logs of other libraries."""
 
     @classmethod
     def open(cls, *, home: str | Path | None, config: Mapping[str, Any] | None) -> Parts:
@@ -60,6 +64,8 @@ class Parts:
         settings = Config.load(home=home, overrides=config)
         said = settings.settings.log
         scrubber = Scrubber()
+        # At the level DEBUG Anthropic's client logs each request's headers as they are, the key among them.
+        unwatch = scrubber.watch("anthropic", "anthropic._base_client", "openai", "openai._base_client", "httpx2")
         log = Log.open(
             settings.home,
             durability=said.durability,
@@ -88,13 +94,20 @@ class Parts:
             session=new_id(),
         )
 
-        def changed(_: object) -> None:
+        def changed(changes: Sequence[Change]) -> None:
+            for one in changes:
+                told = f"{one.path}: {one.old} → {one.new}"
+                log.record_event(EventRow(happened_at=time.time(), kind="setting", subject=one.path, message=told))
             targets.refresh()
             targets.reprice()
             budgets.configure(settings.settings)
 
         settings.on_change(changed)
-        return cls(settings, log, tracker, budgets, targets, client, Prompts(log.spool))
+        parts = cls(
+            settings, log, tracker, budgets, targets, client, PromptLibrary(log.spool, bench=lambda: parts.bench())
+        )
+        parts.unwatch = unwatch
+        return parts
 
     # -- before a call
 
@@ -211,11 +224,22 @@ class Parts:
 
     def experiment(self, name: str, plan: Mapping[str, Any], *, portal: Background | None) -> Experiment:
         """Return an experiment over these parts."""
-        from aikit.experiments.bench import Bench
-        from aikit.experiments.journal import Journal
         from aikit.experiments.setup import experiment
 
-        bench = Bench(
+        return experiment(name, bench=self.bench(portal), **plan)
+
+    def run(self, run_id: str, *, portal: Background | None) -> Run:
+        """Return a run out of the log."""
+        from aikit.experiments.stored import stored_run
+
+        return stored_run(self.bench(portal), run_id)
+
+    def bench(self, portal: Background | None = None) -> Bench:
+        """Return what experiments borrow of these parts."""
+        from aikit.experiments.bench import Bench
+        from aikit.experiments.journal import Journal
+
+        return Bench(
             self.client.call,
             self.estimate,
             Journal(self.log),
@@ -227,7 +251,6 @@ class Parts:
             concurrency=_concurrency,
             running=self.runs,
         )
-        return experiment(name, bench=bench, **plan)
 
     # -- life
 
@@ -243,6 +266,7 @@ class Parts:
         for run in list(self.runs.values()):
             await run.end()
         await self.targets.close()
+        self.unwatch()
         await asyncio.to_thread(self.tracker.close)
         await asyncio.to_thread(self.log.close)
 
