@@ -17,6 +17,8 @@ __all__ = ["Meters"]
 _SLOWEST = 1 / 16
 _BACK_AFTER_SILENCE = 1.0
 """Seconds without requests after a 429 that does not say how long."""
+_LEAST_GUESSED = 1.0
+"""Requests a second that an unknown limit is taken to allow at least."""
 _UNSEEN = 1.0
 """Seconds in which a request may not have reached the server's count yet."""
 
@@ -217,7 +219,9 @@ class Meters:
         if any(index == 0 for index, _ in self._buckets):
             return
         self._window.expire(now)
-        seen = max(1, self._window.used[0])
+        # What was sent until now bounds the limit from below only: one 429 to a kit that has just begun, or has idled,
+        # must not make it wait minutes between two calls.
+        seen = max(self._window.used[0], _LEAST_GUESSED * self.limits.window)
         self._buckets.insert(0, (0, Bucket.paced(seen, self.limits.window, now=now, burst=self._burst)))
         self._guessed = True
 

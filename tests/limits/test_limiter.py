@@ -246,6 +246,22 @@ def test_a_429_without_a_limit_of_ours_teaches_a_pace():
     assert run(main(), clock) > 10
 
 
+def test_a_429_to_the_first_call_does_not_slow_the_next_ones_to_a_crawl():
+    clock = FakeClock()
+
+    async def main():
+        calls = RateLimiter(clock=clock)
+        (await calls.reserve(1)).settle(1)
+        calls.observe(429, {"retry-after": "0"})
+        start = clock()
+        for _ in range(20):
+            (await calls.reserve(1)).settle(1)
+            calls.observe(200, {})
+        return clock() - start
+
+    assert run(main(), clock) < 30
+
+
 @pytest.mark.parametrize(
     "headers",
     [
