@@ -55,7 +55,7 @@ class Parts:
     runs: dict[str, Run] = field(default_factory=dict[str, "Run"])
     """The runs under way, by id; they end before the log is closed."""
     closed: bool = False
-    unwatch: Callable[[], None] = lambda: None  # noqa: E731
+    unwatch: Callable[[], None] = lambda: None
     """Ends the masking of keys in the logs of other libraries."""
 
     @classmethod

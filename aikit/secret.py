@@ -179,6 +179,18 @@ class Scrubber:
             if isinstance(value, str) and self.text(value) != value:
                 setattr(error, name, self.text(value))
 
+    def watch(self, *loggers: str) -> Callable[[], None]:
+        """Mask known secrets in what these loggers log; return what ends that."""
+        keep = self.log_filter()
+        for name in loggers:
+            logging.getLogger(name).addFilter(keep)
+
+        def end() -> None:
+            for name in loggers:
+                logging.getLogger(name).removeFilter(keep)
+
+        return end
+
     def log_filter(self) -> Callable[[logging.LogRecord], bool]:
         """Return a filter for `logging.Handler.addFilter` that masks known secrets in records."""
 

@@ -97,13 +97,14 @@ class Gate:
         return self._known
 
     def saw_error(self, error: AikitError) -> None:
-        """Remember the error for who looks at the target's state; no key is in it."""
-        self.last_error = self._scrubber.text(f"{type(error).__name__}: {error}")
+        """Mask the keys in an error, and remember it for who looks at the target's state."""
+        self._scrubber.exception(error)
+        self.last_error = f"{type(error).__name__}: {error}"
 
     def refuse_key(self, key: Key, error: AikitError) -> None:
         """Set a key aside that the provider refused."""
         if self.ring is not None:
-            self.ring.quarantine(key.id, self._scrubber.text(str(error)))
+            self.ring.quarantine(key.id, str(error))
 
     def name_near_models(self, error: AikitError) -> None:
         """Add the known models nearest to one that was not found, where the provider itself named none."""
