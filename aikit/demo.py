@@ -58,7 +58,7 @@ def plan_demo(kit: Kit, *, samples: int = SAMPLES) -> Experiment:
         guardrails={"output_tokens": aikit.stats.margin(relative=0.20)},
         mde=0.10,
         seed=7,
-        options={"max_tokens": 12, "temperature": 0.0, "seed": 7},
+        options={"max_tokens": 8, "temperature": 0.0, "seed": 7},
     )
 
 
