@@ -139,7 +139,7 @@ def test_a_key_is_found_in_nothing_that_calls_leave_behind(tmp_path, logs):
     assert {"spool.sqlite", "log.duckdb", "costs.html"} <= {file.name for file in files}
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or CANARY.encode() not in file.read_bytes(), file
-    assert "gpt-4o" in logs.getvalue()
+    assert MASK in logs.getvalue()
     assert CANARY not in logs.getvalue()
 
 

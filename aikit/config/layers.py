@@ -15,6 +15,7 @@ from aikit.config.problems import Path, Problem, problems_of, raise_problems
 from aikit.config.settings import KINDS, Settings
 from aikit.config.toml_lines import lines_of
 from aikit.errors import ConfigError, did_you_mean
+from aikit.secret import Secret
 
 __all__ = [
     "FILE_NAME",
@@ -44,6 +45,9 @@ class Layer:
     values: Mapping[str, Any] = field(repr=False)
     place: Callable[[Path], str] = field(default=lambda path: "", repr=False)
     """Says where a setting stands, such as `aikit.toml, line 3`; empty when not known."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", _sealed(self.values))
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,31 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(name): plain(one) for name, one in cast("Mapping[Any, Any]", value).items()}
     return value
+
+
+def _sealed(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values with the providers' keys sealed, so that no debugger or `vars()` shows them."""
+    providers: Any = values.get("providers")
+    if not isinstance(providers, Mapping):
+        return values
+    tables = cast("Mapping[str, Any]", providers)
+    return {**values, "providers": {name: _sealed_in(table, "api_key") for name, table in tables.items()}}
+
+
+def _sealed_in(table: Any, name: str) -> Any:
+    """Return a table with what stands under a name sealed; anything else, as it is."""
+    fields = cast("Mapping[str, Any]", table)
+    if not isinstance(table, Mapping) or name not in fields:
+        return cast("Any", table)
+    return {**fields, name: _sealed_key(fields[name])}
+
+
+def _sealed_key(value: Any) -> Any:
+    if isinstance(value, str):
+        return Secret(value)
+    if isinstance(value, list | tuple):
+        return [_sealed_key(one) for one in cast("list[Any]", value)]
+    return _sealed_in(value, "key")
 
 
 def at_path(values: Any, path: Path) -> Any:

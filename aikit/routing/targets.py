@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aikit import providers
+from aikit import providers, tokens
 from aikit.credentials import KeyRing, find_keys
 from aikit.errors import ConfigError, UnknownProvider, did_you_mean
 from aikit.limits import RateLimiter
@@ -211,9 +212,15 @@ class Targets:
                 adapter.price = self._prices().price(name, model)
 
     async def ready(self, names: tuple[str, ...] = ()) -> None:
-        """Import and connect the configured providers and those named."""
+        """Import and connect the configured providers and those named; read the prices, and load the tokenizer."""
+        await asyncio.to_thread(self._warm)
         for name in sorted({*self._settings().providers, *names}):
             await self._provider(name, f"{name}:").adapter.ready()
+
+    def _warm(self) -> None:
+        # A second each, which the first call would otherwise pay for, on the event loop.
+        _ = self._prices().snapshot
+        tokens.warm("gpt-4o")
 
     async def close(self) -> None:
         """Close every client."""
