@@ -26,6 +26,7 @@ __all__ = [
     "clustered_difference",
     "clustered_mean",
     "finite",
+    "fits",
     "mean_of_cluster_sums",
     "t_estimate",
     "t_quantile",
@@ -86,7 +87,8 @@ def t_estimate(
 def finite(values: ArrayLike, name: str = "values") -> Floats:
     """Return a one-dimensional float64 array, so that int8 can't overflow and float32 can't lose small terms.
 
-    Raises DataError for NaN, infinities and text: what is missing is the caller's to decide, never dropped in silence.
+    Raises DataError for NaN, infinities, text and sizes past 1e±100: what is missing is the caller's to decide, never
+    dropped in silence.
     """
     import numpy as np
 
@@ -94,9 +96,17 @@ def finite(values: ArrayLike, name: str = "values") -> Floats:
         array = np.asarray(values, dtype=np.float64).ravel()
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} are not numbers: {error}") from error
-    if not np.isfinite(array).all():
+    largest = float(np.abs(array).max(initial=0.0))
+    if not math.isfinite(largest):
         raise DataError(f"{name} hold NaN or infinity: score failures and drop or fill what is missing first")
+    if not fits(largest):
+        raise DataError(f"{name} reach {largest:.3g}, whose square has no place in a float: rescale them")
     return array
+
+
+def fits(largest: float) -> bool:
+    """Say whether numbers up to `largest` in size can be squared and summed without overflow or underflow."""
+    return largest == 0 or 1e-100 <= largest <= 1e100
 
 
 def clustered_mean(values: ArrayLike, cluster: ArrayLike | None = None, *, alpha: float = 0.05) -> Estimate:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aikit.errors import DataError
-from aikit.stats.design import Design, read_design
+from aikit.stats.design import Design, check_frame, read_design
 from aikit.stats.measuring import Study, measure, progress
-from aikit.stats.outcome import Outcome, is_cost_like, read_outcome
+from aikit.stats.outcome import Outcome, is_cost_like, numbers, read_outcome
 from aikit.stats.results import Comparison, Margin
 from aikit.stats.several import omnibus
 from aikit.stats.stopping import Plan
@@ -62,6 +62,9 @@ def compare(
     Raises DataError for columns that are missing or hold text, and for a goal without what it needs.
     """
     rails = _rails(guardrails)
+    check_frame(frame)
+    if not isinstance(metric, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # as read from a form or a file
+        raise DataError(f"metric is {metric!r}: give the name of a column")
     _check(alpha, margin, goal)
     if kind == "preference":
         frame, control = _as_points(frame, metric, variant, control)
@@ -132,7 +135,7 @@ def _costs(
     if given is not None:
         return given
     frame = study.design.frame
-    known = "cost" in frame.columns and bool((frame["cost"] > 0).any())
+    known = "cost" in frame.columns and bool((numbers(frame["cost"]) > 0).any())
     if goal == "cheaper" and not known:
         raise DataError("goal='cheaper' needs a column 'cost' with what the calls cost")
     if not known or is_cost_like(outcome.name) or outcome.kind == "per_success":
@@ -221,6 +224,6 @@ def _per_sample(design: Design, name: str) -> float | None:
     """Return what one more sample on all variants takes, from the run so far."""
     if name not in design.frame.columns or not len(design.samples):
         return None
-    total = float(design.frame[name].astype(float).sum())
+    total = math.fsum(one for one in numbers(design.frame[name]).tolist() if one == one)
     whole = (design.rows > 0).sum() / len(design.variants) if design.paired else len(design.samples)
     return total / float(whole) if total > 0 and whole else None

@@ -106,13 +106,9 @@ def _paired(design: Design, outcome: Outcome, column: int, draws: int, seed: int
         better = np.zeros(rows.size) if found.differences is None else -found.differences
     noise = 1e-12 * float(np.abs(better).max())
     wins, losses = int((better > noise).sum()), int((better < -noise).sum())
-    return replace(
-        found,
-        rows=rows,
-        clusters=clusters,
-        samples=int(rows.size),
-        tally=(wins, losses, int(rows.size) - wins - losses),
-    )
+    judged = outcome.divisor is None or found.differences is not None
+    tally = (wins, losses, int(rows.size) - wins - losses) if judged else (0, 0, 0)
+    return replace(found, rows=rows, clusters=clusters, samples=int(rows.size), tally=tally)
 
 
 def _whole(a: Floats, b: Floats) -> bool:
@@ -182,7 +178,8 @@ def _paired_means(
         method = f"sign-flip permutation: {reason}, at most {FEW_CLUSTERS} of them"
         return replace(found, limits=no_limits, p=flipped.p, method=method, warnings=(*found.warnings, note))
     if plain.se == 0:
-        return _without_spread(found, flipped.p)
+        reach = {"binary": 1.0, "preference": 0.5}.get(outcome.kind)
+        return _without_spread(found, flipped.p, plain.clusters, reach)
     if outcome.kind in ("score", "preference") and clusters is None and _skewed(differences):
         return _studentised(found, differences, draws, seed)
     return found
@@ -193,12 +190,22 @@ def _levels(a: Floats, b: Floats, *, log: bool) -> tuple[float, float]:
     return (math.exp(level_a), math.exp(level_b)) if log else (level_a, level_b)
 
 
-def _without_spread(found: Contrast, flipped: float | None) -> Contrast:
-    """Differences that do not vary: a t-test has nothing to divide by; with 10 samples the point stands for itself."""
+def _without_spread(found: Contrast, flipped: float | None, units: int, reach: float | None) -> Contrast:
+    """Differences that do not vary: a t-test has nothing to divide by; with 10 samples the point stands for itself.
+
+    Where differences can reach ±`reach` only, Wilson's limits say how many others `units` may have failed to show.
+    """
     note = (
         f"all {found.samples} differences are {'zero' if not found.estimate else 'the same'}: no spread to judge from"
     )
-    limits = found.limits if found.samples >= FEWEST_FOR_INTERVAL else no_limits
+    point = found.estimate or 0.0
+
+    def bounded(alpha: float) -> tuple[float, float]:
+        z2, span = t_quantile(alpha / 2, math.inf) ** 2, reach or 0.0
+        return point - z2 / (units + z2) * (point + span), point + z2 / (units + z2) * (span - point)
+
+    limits = found.limits if reach is None else bounded
+    limits = limits if found.samples >= FEWEST_FOR_INTERVAL else no_limits
     return replace(found, limits=limits, p=flipped, warnings=(*found.warnings, note))
 
 
@@ -259,7 +266,7 @@ def _from_ratio(
 ) -> Contrast:
     found = at(0.05)
     values = tuple(
-        None if not one.size or not p.sum() else float(one.sum() / p.sum())
+        float(one.sum() / p.sum()) if p.sum() else math.inf if one.sum() else None
         for one, p in zip(spent, passed, strict=True)
     )
     log = None if found.estimate is None else math.log(found.estimate) if found.estimate > 0 else -math.inf
@@ -366,7 +373,8 @@ def _unpaired_means(
         warnings=found.warnings,
     )  # fmt: skip
     if found.se == 0:
-        return _without_spread(result, None if found.estimate else 1.0)
+        fewest, reach = min(a.size, b.size), 1.0 if outcome.kind == "binary" else None
+        return _without_spread(result, None if found.estimate else 1.0, fewest, reach)
     return result
 
 

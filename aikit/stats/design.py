@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Codes = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
-__all__ = ["Cells", "Design", "read_design"]
+__all__ = ["Cells", "Design", "check_frame", "read_design"]
 
 _SORTED_SAMPLES = 50_000  # sorting more names costs more than the analysis; draws on many samples need no order
 _CONTROL_NAMES = ("control", "baseline")
@@ -112,6 +112,7 @@ def read_design(
     whose (sample, variant, epoch) occurs twice share one epoch's weight. Raises DataError for a missing column, a row
     without variant or sample, fewer than two variants, or a sample in two clusters.
     """
+    check_frame(frame)
     for name in (variant, sample):
         _require(frame, name)
     cluster, epoch, status = (
@@ -153,6 +154,19 @@ def read_design(
         warnings=notes + _changes(frame, variant_codes, len(variants)),
         problems=_mixed_settings(frame, variants, variant_codes),
     )
+
+
+def check_frame(frame: pd.DataFrame) -> None:
+    """Raise DataError for what is no DataFrame, has no rows, or has two columns of one name."""
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):  # pyright: ignore[reportUnnecessaryIsInstance]  # people pass lists and paths
+        raise DataError(f"a {type(frame).__name__} is no frame of trials: give a pandas DataFrame with a row per trial")
+    if not len(frame):
+        raise DataError("the frame has no rows: there is nothing to compare")
+    twice = [str(one) for one in frame.columns[frame.columns.duplicated()]]
+    if twice:
+        raise DataError(f"the frame has column {', '.join(map(repr, twice))} twice: keep one of them")
 
 
 def _require(frame: pd.DataFrame, name: str) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Study", "measure", "progress"]
 
 _SHOWN = 5  # samples listed each way
+_FEW_UNITS = 10  # below it the central limit theorem is no help to a t interval
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,6 +215,8 @@ def _margin_on_scale(margin: Margin, found: Contrast, sign: int, outcome: Outcom
 
 def _notes(design: Design, outcome: Outcome, found: Contrast, evidence: Evidence, column: int) -> tuple[str, ...]:
     notes = (*design.warnings, *outcome.warnings, *found.warnings, *evidence.warnings)
+    if found.method.startswith(("CR2-t", "Welch")) and 1 < found.units < _FEW_UNITS:
+        notes += (f"only {found.units} independent samples: the interval leans on their differences being normal",)
     if design.paired and found.rows is not None:
         seen = design.either[column]
         gap = seen - found.samples

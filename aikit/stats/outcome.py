@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from aikit.errors import DataError, did_you_mean
+from aikit.stats.clustered import fits
 from aikit.stats.design import Cells, Design
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Kind", "Outcome", "is_cost_like", "read_outcome"]
+__all__ = ["Kind", "Outcome", "is_cost_like", "numbers", "read_outcome"]
 
 Kind = Literal["binary", "ordinal", "score", "ratio", "preference", "per_success"]
 
@@ -76,7 +77,7 @@ def read_outcome(
     chosen = cast("Kind", kind) if kind else _kind_of(metric, column)
     if chosen == "per_success":
         raise DataError(f"{metric!r} is a column: name a ratio as '{metric}_per_success', or pass another kind")
-    values = _numbers(column)
+    values = numbers(column)
     if chosen in ("binary", "preference") and bool(((values < 0) | (values > 1)).any()):
         raise DataError(f"{metric!r} has values outside 0 to 1: that is not kind={chosen!r}; try kind='score'")
     if chosen == "ratio":
@@ -98,11 +99,16 @@ def _kind_of(metric: str, column: pd.Series[Any]) -> Kind:
     return "score"
 
 
-def _numbers(column: pd.Series[Any]) -> Floats:
-    """Return float64 with NaN for what is missing; numbers of any width, booleans and Decimals."""
+def numbers(column: pd.Series[Any]) -> Floats:
+    """Return a column as float64 with NaN for what is missing: numbers of any width, booleans and Decimals.
+
+    Raises DataError, naming the column, for text, other objects, infinities and sizes past 1e±100.
+    """
     import numpy as np
     import pandas as pd
 
+    if pd.api.types.is_complex_dtype(column):
+        raise DataError(f"{column.name!r} holds values that are not numbers on a line: complex ones")
     if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     else:
@@ -115,6 +121,9 @@ def _numbers(column: pd.Series[Any]) -> Floats:
             raise DataError(f"{column.name!r} holds values that are not numbers: {error}") from error
     if np.isinf(values).any():
         raise DataError(f"{column.name!r} holds an infinity: censor it, or leave the value empty with a status")
+    largest = float(np.abs(values[~np.isnan(values)]).max(initial=0.0))
+    if not fits(largest):
+        raise DataError(f"{column.name!r} reaches {largest:.3g}, whose square has no place in a float: rescale it")
     return values
 
 
@@ -164,8 +173,10 @@ def _ratio(design: Design, metric: str, values: Floats, direction: str) -> Outco
     failures, missing = _unscored(design, values)
     notes: tuple[str, ...] = ()
     if design.failed is not None and metric in _TIMES and bool((design.failed & np.isnan(values)).any()):
-        values = np.where(design.failed & np.isnan(values), np.nanmax(values, initial=0.0), values)
-        notes = ("failed calls without a time count as the longest seen",)
+        seen = values[~np.isnan(values)]
+        if seen.size:
+            values = np.where(design.failed & np.isnan(values), seen.max(), values)
+        notes = (f"failed calls without a time {'count as the longest seen' if seen.size else 'are all there are'}",)
     if missing:
         notes += (f"{missing} calls have no {metric} and are left out of it",)
     present = values[~np.isnan(values)]
@@ -194,7 +205,7 @@ def _per_success(design: Design, metric: str, primary: str | None) -> Outcome:
         raise DataError(
             f"{metric!r} needs a column {name!r}; the frame has {', '.join(map(str, design.frame.columns))}"
         )
-    spent = _numbers(design.frame[column])
+    spent = numbers(design.frame[column])
     passed, source = _successes(design, primary)
     failures, missing = _unscored(design, spent)
     if design.failed is not None:
@@ -215,14 +226,14 @@ def _successes(design: Design, primary: str | None) -> tuple[Floats, str]:
     import numpy as np
 
     if primary is not None and primary in design.frame.columns:
-        values = _numbers(design.frame[primary])
+        values = numbers(design.frame[primary])
         if bool(((values < 0) | (values > 1)).any()):
             raise DataError(f"{primary!r} is not a share of success (0 to 1): per-success metrics need a pass/fail one")
         return values, primary
     boolean = [one for one in design.frame.columns if _kind_of(str(one), design.frame[one]) == "binary"]
     boolean = [one for one in boolean if one != "stitched"]
     if len(boolean) == 1:
-        return _numbers(design.frame[boolean[0]]), f"the column {boolean[0]!r}"
+        return numbers(design.frame[boolean[0]]), f"the column {boolean[0]!r}"
     if design.failed is not None and not boolean:
         return np.where(design.failed, 0.0, 1.0), "calls with status ok"
     raise DataError(

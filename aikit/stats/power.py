@@ -97,10 +97,10 @@ def t_samples(
         df = n / units_per_df - 1
         return t_power(effect, se=sd / math.sqrt(n), df=df, alpha=alpha, both=both) - power
 
-    low = 2.0 * units_per_df
-    if start <= low and shortfall(low) >= 0:
+    low = 2.0 * units_per_df  # one degree of freedom
+    if shortfall(low) >= 0:
         return low
-    return optimize.brentq(shortfall, min(low, start), 4 * start + 40 * units_per_df, xtol=1e-9)
+    return optimize.brentq(shortfall, low, 4 * start + 40 * units_per_df, xtol=1e-9)
 
 
 def detectable_effect(*, se: float | None, df: float | None, alpha: float = 0.05, power: float = 0.8) -> float | None:

@@ -42,7 +42,7 @@ def brunner_munzel(a: ArrayLike, b: ArrayLike, *, alpha: float = 0.05) -> Estima
     """Estimate P(b > a) + ½P(b = a) for different samples and test it against ½ (Brunner & Munzel 2000).
 
     Variances and shapes may differ; Satterthwaite's degrees of freedom. When every b lies on one side of every a there
-    is no spread: the interval is None and p is the exact permutation test's.
+    is no spread: the interval is Wilson's for the smaller arm and p is the exact permutation test's.
     """
     from scipy import stats
 
@@ -64,15 +64,24 @@ def brunner_munzel(a: ArrayLike, b: ArrayLike, *, alpha: float = 0.05) -> Estima
     if variance <= 1e-300:
         p = mann_whitney(left, right).p if estimate != 0.5 else 1.0
         note = ("complete separation: no spread of the placements",)
+        low, high = _unseparated(estimate, min(n_a, n_b), alpha)
         return Estimate(
-            estimate, p=p, level=1 - alpha, n=n, clusters=n, method="exact Mann-Whitney", details=details, warnings=note
-        )
+            estimate, low, high, p, level=1 - alpha, n=n, clusters=n, method="exact Mann-Whitney", details=details,
+            warnings=note,
+        )  # fmt: skip
     weights = n_a * s_a, n_b * s_b
     df = sum(weights) ** 2 / (weights[0] ** 2 / (n_a - 1) + weights[1] ** 2 / (n_b - 1))
     se = math.sqrt(variance)
     w, half = (estimate - 0.5) / se, t_quantile(alpha / 2, df) * se
     low, high = max(0.0, estimate - half), min(1.0, estimate + half)
     return Estimate(estimate, low, high, t_two_sided(w, df), se, df, w, 1 - alpha, n, n, "Brunner-Munzel", details)
+
+
+def _unseparated(estimate: float, n: int, alpha: float) -> tuple[float, float]:
+    """Return how far Wilson's limits let the superiority lie from one that n pairs showed without exception."""
+    z = t_quantile(alpha / 2, math.inf)
+    unseen = z * z / (n + z * z)
+    return estimate * (1 - unseen), estimate + (1 - estimate) * unseen
 
 
 def mann_whitney(a: ArrayLike, b: ArrayLike, *, alpha: float = 0.05) -> Estimate:

@@ -83,8 +83,9 @@ def per_success(
 
     Arrays of shape (n,), per sample; successes may be shares of epochs. The log ratio's influence of sample i is
     ψ_i = cB_i/c̄B − sB_i/s̄B − cA_i/c̄A + sA_i/s̄A, with CR2-t on ψ. With fewer than 10 successes in an arm the samples
-    (clusters) are resampled and `warnings` says so; with none the ratio is infinite (0 when only `a` has none), and
-    None when neither or nobody succeeds. `details["se_log_delta"]` and `ci_ratio_z` are the plain delta method's.
+    (clusters) are resampled, the interval reaches at least as far as t on ψ, and `warnings` says so; with none the
+    ratio is infinite (0 when only `a` has none), and None when neither or nobody succeeds.
+    `details["se_log_delta"]` and `ci_ratio_z` are the plain delta method's.
     """
     import numpy as np
 
@@ -105,12 +106,17 @@ def per_success(
     details = {"se_log_delta": spread.se, "z_low": math.exp(log_ratio - half), "z_high": math.exp(log_ratio + half)}
     if min(float(parts[1].sum()), float(parts[3].sum())) >= FEWEST_SUCCESSES:
         return _as_ratio(log, "ratio of sums, CR2-t on ψ", **details)
+    note = (f"fewer than {FEWEST_SUCCESSES} successes in a variant: interval by resampling, rough",)
+    if not spread.se:  # one sample, or samples all alike: resampling would show no spread either
+        log = replace(log, low=None, high=None, p=None, warnings=(*spread.warnings, *note))
+        return _as_ratio(log, "ratio of sums, no interval", **details)
     resampled = _resampled(np.stack(parts, axis=1), cluster, draws, seed)
     low, high = percentile_limits(resampled, alpha)
     hits = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
     p = min(1.0, 2 * (1 + hits) / (1 + draws))
-    note = (f"fewer than {FEWEST_SUCCESSES} successes in a variant: interval by resampling, rough",)
-    log = replace(log, low=low, high=high, p=p, df=None, statistic=None, warnings=note)
+    # A handful of samples resampled is too narrow, which t on ψ is not: the wider end, the larger p.
+    low, high = (worst(ends) for worst, ends in ((min, (low, log.low)), (max, (high, log.high))))  # type: ignore[type-var]
+    log = replace(log, low=low, high=high, p=max(p, log.p or 0.0), df=None, statistic=None, warnings=note)
     return _as_ratio(log, f"ratio of sums, bootstrap, {draws:,} draws", **details)
 
 

@@ -205,8 +205,9 @@ def bernoulli_sequence(
         return _log_beta_mixture(successes, n, p, t_opt / scale) - threshold
 
     tiny = 1e-12
-    low = 0.0 if share == 0 or excess(tiny) < 0 else optimize.brentq(excess, tiny, share, xtol=1e-13)
-    high = 1.0 if share == 1 or excess(1 - tiny) < 0 else optimize.brentq(excess, share, 1 - tiny, xtol=1e-13)
+    inside = min(max(share, tiny), 1 - tiny)
+    low = 0.0 if share == 0 or excess(tiny) < 0 else optimize.brentq(excess, tiny, inside, xtol=1e-13)
+    high = 1.0 if share == 1 or excess(1 - tiny) < 0 else optimize.brentq(excess, inside, 1 - tiny, xtol=1e-13)
     return Interval(low, high, 1 - alpha)
 
 

@@ -187,23 +187,27 @@ def _reml(items: list[tuple[Floats, Floats]], ratio: float) -> tuple[float, floa
     return value, float(beta[1]), error, math.sqrt(variance)
 
 
-def cluster_robust_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
+def cluster_robust_difference(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> Estimate:
     """Estimate mean(B) − mean(A) by least squares on an arm dummy with errors clustered by item (CR1), as sandwich.
 
-    `a`, `b`: one row per item, shape (items,) or (items, repeats). `details["paired_t_se"]`: what the paired t-test on
-    the items' means says. CR1 has the factor G/(G − 1)·(N − 1)/(N − 2). R: vcovCL(lm(y ~ arm), cluster = item).
+    `a`, `b`: one value or one row of repeats per item; rows may differ in length and hold NaN.
+    `details["paired_t_se"]`: what the paired t-test on the items' means says.
+    CR1 has the factor G/(G − 1)·(N − 1)/(N − 2). R: vcovCL(lm(y ~ arm), cluster = item).
     """
     import numpy as np
 
-    left, right = (np.asarray(one, dtype=np.float64) for one in (a, b))
-    left, right = (one[:, None] if one.ndim == 1 else one for one in (left, right))
-    g, n = len(left), left.size + right.size
-    if g != len(right) or g < 2:
-        raise DataError("give the same two or more items on both sides")
-    difference = float(right.mean() - left.mean())
-    scores = (right - right.mean()).sum(axis=1) / right.size - (left - left.mean()).sum(axis=1) / left.size
+    sides = [[np.asarray(row, dtype=np.float64).ravel() for row in side] for side in (a, b)]
+    sides = [[row[~np.isnan(row)] for row in side] for side in sides]
+    g = len(sides[0])
+    if g != len(sides[1]) or g < 2 or not all(row.size for side in sides for row in side):
+        raise DataError("give the same two or more items on both sides, each with a value")
+    sizes, sums = (np.array([[call(row) for row in side] for side in sides]) for call in (np.size, np.sum))
+    totals, n = sizes.sum(axis=1), int(sizes.sum())
+    means = sums.sum(axis=1) / totals
+    difference = float(means[1] - means[0])
+    scores = np.diff((sums - sizes * means[:, None]) / totals[:, None], axis=0)[0]
     variance = float((scores**2).sum()) * g / (g - 1) * (n - 1) / (n - 2)
-    per_item = right.mean(axis=1) - left.mean(axis=1)
+    per_item = sums[1] / sizes[1] - sums[0] / sizes[0]
     paired = float(per_item.std(ddof=1)) / math.sqrt(g)
     details = {"paired_t_se": paired}
     return Estimate(difference, se=math.sqrt(variance), n=n, clusters=g, method="OLS, CR1 by item", details=details)

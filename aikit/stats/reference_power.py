@@ -18,7 +18,7 @@ def t_samples_per_arm(effect: float, *, sd: float, alpha: float = 0.05, power: f
     def shortfall(n: float) -> float:
         return t_power(effect, se=sd * math.sqrt(2 / n), df=2 * (n - 1), alpha=alpha, both=False) - power
 
-    return optimize.brentq(shortfall, 2.0, _reach(shortfall), xtol=1e-10)
+    return 2.0 if shortfall(2.0) >= 0 else optimize.brentq(shortfall, 2.0, _reach(shortfall), xtol=1e-10)
 
 
 def proportion_samples(p1: float, p2: float, *, alpha: float = 0.05, power: float = 0.8) -> float:

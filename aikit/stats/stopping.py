@@ -120,7 +120,8 @@ def _anytime(contrast: Contrast, plan: Plan, progress: int, alpha: float, *, fin
         p, e_value = evidence.p, evidence.statistic
     label = "always-valid interval" + ("" if final else f", {progress} of {planned} planned samples run")
     if contrast.units < BURN_IN or contrast.estimate is None or not contrast.se:
-        notes += (f"an always-valid interval starts at {BURN_IN} independent units: these are {contrast.units}",)
+        few = f"an always-valid interval starts at {BURN_IN} independent units: these are {contrast.units}"
+        notes += (few if contrast.units < BURN_IN else "nothing varies: there is no always-valid interval yet",)
         return Evidence(no_limits, p, e_value, final, label, exact, warnings=notes)
     if contrast.differences is not None:
         heavy = confidence_sequence(contrast.differences, planned=tuned, cluster=contrast.clusters).warnings

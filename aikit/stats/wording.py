@@ -8,6 +8,7 @@ from aikit.stats.results import Comparison
 
 __all__ = ["amount", "change", "frequency", "level", "measured", "metric_name", "size", "value"]
 
+_WILD = 10_000.0  # ratios past it are not read by anybody
 _TIMES = ("duration", "latency", "time_to_first_token", "time_per_output_token")
 
 
@@ -36,9 +37,13 @@ def amount(x: float, unit: str) -> str:
     if math.isinf(x):
         return "no bound" if unit == "relative" and x > 0 else f"{'+' if x > 0 else '−'}infinite"
     if unit == "relative":
-        return f"{abs(100 * x):.0f} % {'higher' if x > 0 else 'lower'}" if abs(x) >= 0.0005 else "0 %"
+        return f"{_percent(abs(x))} {'higher' if x > 0 else 'lower'}" if abs(x) >= 0.0005 else "0 %"
     sign = "+" if x > 0 else "−" if x < 0 else "±"
     return f"{sign}{abs(100 * x):.1f}" if unit in ("points", "net wins") else f"{sign}{abs(x):.3g}"
+
+
+def _percent(x: float) -> str:
+    return f"{100 * x:.0f} %" if x < _WILD else "more than 1,000,000 %"
 
 
 def change(comparison: Comparison, *, brief: bool = False) -> str:
@@ -57,14 +62,15 @@ def change(comparison: Comparison, *, brief: bool = False) -> str:
     named = "" if brief else f"{level(comparison)} "
     if comparison.unit == "relative" and low * high > 0 and math.isfinite(high):
         near, far = sorted((abs(low), abs(high)))
-        return f"{words} ({named}{100 * near:.0f}-{100 * far:.0f} %)"
+        if far < _WILD:
+            return f"{words} ({named}{100 * near:.0f}-{100 * far:.0f} %)"
     return f"{words} ({named}{amount(low, comparison.unit)} to {amount(high, comparison.unit)})"
 
 
 def size(x: float, unit: str) -> str:
     """Return an amount without direction: "5.2 points", "17 %", "0.3"."""
     if unit == "relative":
-        return f"{100 * x:.0f} %"
+        return _percent(x)
     return f"{100 * x:.1f} points" if unit in ("points", "net wins") else f"{x:.3g}"
 
 
@@ -96,21 +102,31 @@ def measured(comparison: Comparison) -> str:
         parts.append(f"If the prompts were {equal}, a gap this large would show up {frequency(comparison.p)}.")
     if comparison.e_value is not None:
         parts.append(
-            f"Evidence against equality, valid at any time: e = {comparison.e_value:.3g} (20 asks for 1 in 20)."
+            f"Evidence against equality, valid at any time: e = {_evidence(comparison.e_value)} (20 asks for 1 in 20)."
         )
     if comparison.wins + comparison.losses + comparison.ties:
         parts.append(
-            f"{comparison.variant} wins {comparison.wins:,} inputs, loses {comparison.losses:,}, "
+            f"{comparison.variant} wins {_inputs(comparison.wins)}, loses {comparison.losses:,}, "
             f"ties {comparison.ties:,}."
         )
     return " ".join(parts)
+
+
+def _inputs(n: int) -> str:
+    return f"{n:,} input{'' if n == 1 else 's'}"
+
+
+def _evidence(e: float) -> str:
+    if e > 1_000_000:
+        return "more than 1,000,000"
+    return f"{e:,.0f}" if e >= 1_000 else f"{e:.3g}"
 
 
 def _levels(comparison: Comparison) -> str:
     mine, other = value(comparison.variant_value, comparison), value(comparison.control_value, comparison)
     n_variant, n_control = (comparison.details.get(name) for name in ("n_variant", "n_control"))
     answers = "answers to " if comparison.details.get("repeated") else ""
-    here = f"{answers}{n_variant:,} inputs" if n_variant is not None else f"{answers}{comparison.samples:,} inputs"
+    here = f"{answers}{_inputs(comparison.samples if n_variant is None else n_variant)}"
     there = f" of {answers}{n_control:,}" if n_control is not None else ""
     if comparison.kind == "binary":
         verb = "passed" if comparison.direction == "higher" else f"had {metric_name(comparison.metric)} on"

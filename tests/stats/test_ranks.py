@@ -82,9 +82,10 @@ def test_brunner_munzel_is_scipys_with_an_interval():
     assert (mirrored.low, mirrored.p) == pytest.approx((1 - found.high, found.p))
 
 
-def test_complete_separation_has_an_exact_p_and_no_interval():
+def test_complete_separation_has_an_exact_p_and_a_cautious_interval():
     found = brunner_munzel([1, 1, 1, 1], [2, 2, 2])
-    assert (found.estimate, found.low) == (1.0, None)
+    unseen = 3.8415 / (3 + 3.8415)  # what Wilson's limit leaves to what three pairs did not show
+    assert (found.estimate, found.low, found.high) == (1.0, pytest.approx(1 - unseen, abs=1e-4), 1.0)
     assert found.p == pytest.approx(1 / 35)  # the other tail is less extreme: the ranks of a are tied lower
     assert brunner_munzel([1, 1], [1, 1, 1]).p == 1.0
     with pytest.raises(DataError):
