@@ -28,11 +28,11 @@ def spend(days: pd.DataFrame, *, by: str = "", limit: float | None = None, title
     columns = ["day", "cost", *([by] if by else [])]
     bars = alt.Chart(frame[columns]).mark_bar().encode(
         x=alt.X("day:O", title="day", axis=alt.Axis(labelAngle=-40, labelOverlap=True)),
-        y=alt.Y("sum(cost):Q", title="US dollars", axis=alt.Axis(format="$,.2~f")),
+        y=alt.Y("sum(cost):Q", title="US dollars", axis=alt.Axis(format="$,.4~f")),
         tooltip=[*([by] if by else []), "day", alt.Tooltip("sum(cost)", format="$,.4~f", title="dollars")],
     )  # fmt: skip
     if by:
-        bars = bars.encode(color=alt.Color(f"{by}:N", title=by))
+        bars = bars.encode(color=alt.Color(f"{by}:N", title=by, legend=alt.Legend(labelLimit=400, columns=1)))
     layers = [bars]
     if limit is not None:
         line = alt.Chart(pd.DataFrame({"limit": [limit]})).mark_rule(color=INK, strokeDash=[6, 3], strokeWidth=2)

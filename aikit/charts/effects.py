@@ -53,11 +53,12 @@ def _panel(part: Any, label: str, span: tuple[float, float]) -> Any:
     base = alt.Chart(part).encode(
         y=alt.Y("label:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8))
     )
-    x = alt.X("estimate:Q", title=label, scale=alt.Scale(domain=list(span), zero=False, nice=True))
+    ticks = alt.Axis(labelOverlap="greedy", labelSeparation=8, tickCount=7)
+    x = alt.X("estimate:Q", title=label, axis=ticks, scale=alt.Scale(domain=list(span), zero=False, nice=True))
     tips = [alt.Tooltip(name, format=".3~f") for name in ("estimate", "low", "high")]
     rule = alt.Chart(part.head(1)).mark_rule(strokeDash=[4, 3], color=INK).encode(x=alt.X("zero:Q"))
     whisker = base.mark_rule(strokeWidth=3, color=PALETTE[0]).encode(
-        x=alt.X("from:Q", title=label, scale=alt.Scale(domain=list(span), zero=False, nice=True)),
+        x=alt.X("from:Q", title=label, axis=ticks, scale=alt.Scale(domain=list(span), zero=False, nice=True)),
         x2="to:Q",
         tooltip=tips,
     )
