@@ -28,11 +28,17 @@ class Bill:
     """True when it was sent and no answer came."""
 
 
-def bill_for_finish(adapter: Adapter, messages: tuple[Message, ...], transcript: Transcript, finish: Finished) -> Bill:
+def bill_for_finish(
+    adapter: Adapter,
+    messages: tuple[Message, ...],
+    options: GenerationOptions,
+    transcript: Transcript,
+    finish: Finished,
+) -> Bill:
     """Return the bill of an attempt that reached its end."""
     usage, source = finish.usage, finish.usage_source
     if usage.input_tokens is None or usage.output_tokens is None:
-        usage, source = _estimate(adapter, messages, transcript, usage), "estimated"
+        usage, source = _estimate(adapter, messages, options, transcript, usage), "estimated"
     return Bill(usage, source, 0 if source == "replayed" else _cost(adapter, usage))
 
 
@@ -58,7 +64,7 @@ def bill_for_stop(
     if adapter.get_capabilities().resume:
         # In the background the provider goes on answering when nobody listens any more, and charges for all of it.
         return _most(adapter, messages, options, unknown=False)
-    usage = _estimate(adapter, messages, transcript, transcript.usage or Usage())
+    usage = _estimate(adapter, messages, options, transcript, transcript.usage or Usage())
     return Bill(usage, "estimated", _cost(adapter, usage))
 
 
@@ -95,13 +101,22 @@ def _may_be_billed(error: AikitError) -> bool:
     return False
 
 
-def _estimate(adapter: Adapter, messages: tuple[Message, ...], transcript: Transcript, known: Usage) -> Usage:
-    """Fill in what was not reported: the prompt's count, and the count of the text received."""
+def _estimate(
+    adapter: Adapter,
+    messages: tuple[Message, ...],
+    options: GenerationOptions,
+    transcript: Transcript,
+    known: Usage,
+) -> Usage:
+    """Fill in what was not reported: the prompt's count, and the count of what was received."""
     sent = known.input_tokens
     if sent is None:
-        sent = tokens.count(messages, GenerationOptions(), provider=adapter.name, model=adapter.model).tokens
-    received = Message("assistant", "".join((*transcript.reasoning, *transcript.pieces)))
-    counted = tokens.count((received,), GenerationOptions(), provider=adapter.name, model=adapter.model).tokens
+        sent = tokens.count(messages, options, provider=adapter.name, model=adapter.model).tokens
+    arguments = [piece for call in transcript.tools.values() for piece in call[1:]]
+    received = "".join((*transcript.reasoning, *transcript.pieces, *arguments))
+    counted = tokens.count_text(received, provider=adapter.name, model=adapter.model).tokens
+    if options.max_tokens is not None:
+        counted = min(counted, options.max_tokens)  # an estimate must not pass what was set aside for the truth
     # A provider's running count may lag behind the text that has arrived (Anthropic's starts at 1).
     return replace(known, input_tokens=sent, output_tokens=max(counted, known.output_tokens or 0))
 

@@ -87,7 +87,7 @@ class Ticket:
         finish = self.transcript.finished
         if finish is None:
             raise AssertionError("an adapter's stream ended without Finished and without an error")
-        bill = bill_for_finish(self.adapter, self.asked.messages, self.transcript, finish)
+        bill = bill_for_finish(self.adapter, self.asked.messages, self.options, self.transcript, finish)
         self._leave(bill, "ok", None)
         return Finished(
             finish.finish_reason,
@@ -109,7 +109,7 @@ class Ticket:
             transcript.first_token = transcript.started + first
         finish = Finished(answer.finish_reason, answer.usage, answer.usage_source, answer.response_model)
         transcript.finished = finish
-        bill = bill_for_finish(self.adapter, self.asked.messages, transcript, finish)
+        bill = bill_for_finish(self.adapter, self.asked.messages, self.options, transcript, finish)
         self._leave(bill, "ok", None)
         return completed(answer, self.attempt, bill)
 
