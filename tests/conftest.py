@@ -46,3 +46,28 @@ def local_model() -> Path:
         if os.environ.get("CI"):
             pytest.fail(f"CI runs the tests of the local model: {missing}", pytrace=False)
         pytest.skip(str(missing))
+
+
+LEAST_IN_CI = {"local_model": 25}
+"""Marker → how many of its tests a whole run in CI has to have, none of them skipped."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a whole run in CI that has lost the tests which need the local model."""
+    whole = not config.option.keyword and not config.option.markexpr.startswith("slow") and len(items) > 2_000
+    if not os.environ.get("CI") or not whole:
+        return
+    for marker, least in LEAST_IN_CI.items():
+        found = sum(item.get_closest_marker(marker) is not None for item in items)
+        if found < least:
+            raise pytest.UsageError(f"CI runs at least {least} tests marked {marker}; collected {found}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """Turn a skip into a failure where CI must not skip."""
+    report = yield
+    if os.environ.get("CI") and report.skipped and any(item.get_closest_marker(one) for one in LEAST_IN_CI):
+        report.outcome = "failed"
+        report.longrepr = f"must not be skipped in CI: {report.longrepr}"
+    return report
