@@ -203,7 +203,7 @@ class AsyncKit:
         shared: bool = False,
     ) -> None:
         """Limit what is sent to a provider, or to one of its models beside that; see `Kit.limit`."""
-        self._parts.targets.limit(
+        self._parts.limit(
             name,
             model=model,
             shared=shared,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aikit.errors import AikitError
+from aikit.errors import AikitError, ConfigError
 
 __all__ = ["main"]
 
@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return given.run(given)
     except AikitError as error:
         print(f"aikit: {error}", file=sys.stderr)  # noqa: T201 — a command's answer
+        return 1
+    except OSError as error:
+        print(f"aikit: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)  # noqa: T201 — a command's answer
         return 1
     except KeyboardInterrupt:
         print("\naikit: stopped; what was finished is kept", file=sys.stderr)  # noqa: T201 — a command's answer
@@ -103,8 +106,12 @@ def _add_report(commands: Commands) -> None:
 
 
 def _report(given: argparse.Namespace) -> int:
+    from aikit.config import Config
     from aikit.kit import Kit
 
+    home = Config.load(home=given.home).home
+    if not (home / "spool.sqlite").exists():  # a mistyped folder must not become a log
+        raise ConfigError(f"nothing is logged in {home}; another folder: --home, or AIKIT_HOME")
     with Kit(home=given.home) as kit:
         report = kit.costs(by=given.by.split(","), since=given.since, timezone=given.timezone)
         print(report.export(given.out))  # noqa: T201 — a command's answer

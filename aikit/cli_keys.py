@@ -6,11 +6,11 @@ import argparse
 import getpass
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aikit.config import BUILT_IN, Config, ProviderConfig
-from aikit.credentials import find_keys
+from aikit.credentials import find_keys, open_keyring
 from aikit.credentials.commands import keys_list, keys_remove, keys_rotate, keys_set, keys_test, usable_keyring
 from aikit.errors import CredentialError
 
@@ -42,6 +42,11 @@ def add_keys(commands: Any) -> None:
     testing.set_defaults(run=_test)
 
 
+def _asker() -> Callable[[str], str] | None:
+    """Return how to ask for the passphrase: of a person only, or the key that is piped in would be taken for it."""
+    return getpass.getpass if sys.stdin.isatty() else None
+
+
 def _asked(provider: str) -> str:
     if not sys.stdin.isatty():
         return sys.stdin.readline().strip()
@@ -54,7 +59,7 @@ def _origin(provider: str) -> str:
 
 def _set(given: argparse.Namespace) -> int:
     origin = _origin(given.provider)
-    keyring = usable_keyring(os.environ, ask=getpass.getpass)
+    keyring = usable_keyring(os.environ, ask=_asker())
     key_id = keys_set(
         given.provider,
         _asked(given.provider),
@@ -70,7 +75,7 @@ def _set(given: argparse.Namespace) -> int:
 
 def _rotate(given: argparse.Namespace) -> int:
     origin = _origin(given.provider)
-    keyring = usable_keyring(os.environ, ask=getpass.getpass)
+    keyring = usable_keyring(os.environ, ask=_asker())
     key_id = keys_rotate(
         given.provider, _asked(given.provider), keyring=keyring, overlap=given.overlap * 3600, origin=origin
     )
@@ -79,7 +84,7 @@ def _rotate(given: argparse.Namespace) -> int:
 
 
 def _remove(given: argparse.Namespace) -> int:
-    keyring = usable_keyring(os.environ, ask=getpass.getpass)
+    keyring = usable_keyring(os.environ, ask=_asker())
     count = keys_remove(given.provider, keyring=keyring, key_id=given.key)
     _say(f"forgot {count} key{'' if count == 1 else 's'} of {given.provider}")
     return 0 if count else 1
@@ -91,14 +96,26 @@ def _providers(config: Config) -> Mapping[str, ProviderConfig]:
 
 def _list(given: argparse.Namespace) -> int:
     config = Config.load()
+    broken = _keyring_problem()
     rows = keys_list(_providers(config), environ=os.environ, folder=config.folder)
-    if not rows:
+    if broken:
+        print(f"aikit: keys of the keyring are not shown: {broken}", file=sys.stderr)  # noqa: T201 — a command's answer
+    elif not rows:
         _say("no keys; keep one with: aikit keys set openai")
     for row in rows:
         name = f" ({row.name})" if row.name else ""
         place = f"{row.origin}{f' {row.where}' if row.where else ''}"
         _say(f"{row.provider:<12} {row.id}{name}  {row.state}  weight {row.weight:g}  from {place}")
-    return 0
+    return int(bool(broken))
+
+
+def _keyring_problem() -> str:
+    """Return why the keyring can't be read; empty where it can, or where there is none."""
+    try:
+        open_keyring(os.environ)
+    except CredentialError as error:
+        return str(error)
+    return ""
 
 
 def _test(given: argparse.Namespace) -> int:

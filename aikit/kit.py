@@ -13,6 +13,7 @@ from aikit.background import Background
 from aikit.limits import Priority
 from aikit.messages import Completion, Estimate, Message, TokenCount
 from aikit.routing.call import OnInterrupt
+from aikit.sync_budgets import SyncBudgets
 from aikit.sync_stream import Stream
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from aikit.reports import CostReport
     from aikit.routing.routes import Route
 
-__all__ = ["Kit", "SyncBudgets", "open"]
+__all__ = ["Kit", "open"]
 
 Since = str | datetime | date | None
 
@@ -56,7 +57,7 @@ class Kit:
         self._background = Background()
         self._kit = AsyncKit(home=home, config=config)
         self._run = self._background.run
-        self.budgets = SyncBudgets(self)
+        self.budgets = SyncBudgets(self._kit.budgets, self._run)
 
     # -- calls
 
@@ -354,23 +355,3 @@ class Kit:
 
     def __repr__(self) -> str:
         return self._kit._parts.describe("Kit")  # pyright: ignore[reportPrivateUsage] — Kit and AsyncKit share their parts
-
-
-class SyncBudgets:
-    """Budgets, for synchronous code."""
-
-    def __init__(self, kit: Kit) -> None:
-        self._kit = kit
-
-    def set(self, **budget: Any) -> None:
-        """Set a budget in US dollars; hard unless told otherwise: a call that could pass it is not sent.
-
-        `daily`, `weekly`, `monthly`; `hard=True`; `alert_at=(.5, .8, 1.0)`; `timezone="UTC"`; for a `provider`,
-        `model`, `tag`, `experiment` or `prompt`, else for all calls; `on_alert` (called with the alert), `webhook`
-        (an https address). A period given as None keeps what it has.
-        """
-        self._kit._run(self._kit._kit.budgets.set(**budget))  # pyright: ignore[reportPrivateUsage] — a part of Kit
-
-    def status(self) -> pd.DataFrame:
-        """Return each budget: scope, limit, spent, held, left, resets_at."""
-        return self._kit._run(self._kit._kit.budgets.status())  # pyright: ignore[reportPrivateUsage] — a part of Kit

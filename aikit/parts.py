@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,8 @@ from aikit import figures, prices, tokens
 from aikit.admission import Admission
 from aikit.budgets import Budgets, CostTracker
 from aikit.client import Client
-from aikit.config import Change, Config
-from aikit.errors import AikitError, LogUnwritable
+from aikit.config import BUILT_IN, Change, Config
+from aikit.errors import AikitError, LogUnwritable, did_you_mean
 from aikit.log import Log
 from aikit.log.limits_store import SpoolLimits
 from aikit.log.schema import EventRow, new_id
@@ -98,6 +99,9 @@ class Parts:
             for one in changes:
                 told = f"{one.path}: {one.old} → {one.new}"
                 log.record_event(EventRow(happened_at=time.time(), kind="setting", subject=one.path, message=told))
+                if one.path in ("log.home", "log.durability", "log.redact"):
+                    warnings.warn(f"{one.path} holds from the next aikit.open() on; the open log stays", stacklevel=5)
+            log.store_texts(settings.settings.log.store_text)
             targets.refresh()
             targets.reprice()
             budgets.configure(settings.settings)
@@ -108,6 +112,16 @@ class Parts:
         )
         parts.unwatch = unwatch
         return parts
+
+    def limit(self, name: str, *, model: str | None, shared: bool, **figures: Any) -> None:
+        """Limit what is sent to a provider, or to one of its models beside that."""
+        known = {*self.config.settings.providers, *BUILT_IN, *(state.provider for state in self.targets.states())}
+        if name not in known:
+            # Not refused: a provider object that is used later may have any name.
+            near = did_you_mean(name, known)
+            said = f"no provider {name!r} is known here{near}; the limit holds once one of that name is used"
+            warnings.warn(said, stacklevel=4)
+        self.targets.limit(name, model=model, shared=shared, **figures)
 
     # -- before a call
 
@@ -181,12 +195,15 @@ class Parts:
 
         import pandas as pd
 
+        from aikit.limits.queue import Waiting
+
+        names = ["provider", "model", "key", *(one.name for one in dataclasses.fields(Waiting))]
         rows = [
             {"provider": provider, "model": model or "", "key": key_id, **dataclasses.asdict(waiting)}
             for (provider, model, key_id), limiter in self.targets.limiters().items()
             for waiting in limiter.waiting()
         ]
-        return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["provider", "model", "key"])
+        return pd.DataFrame(rows, columns=names)
 
     def check(self, network: bool) -> pd.DataFrame:
         """Return a row for each finding of `aikit doctor`."""
@@ -273,7 +290,10 @@ class Parts:
     def describe(self, name: str) -> str:
         """Return what the kit shows of itself: its home, default model and budgets, and what to change where."""
         settings = self.config.settings
-        limits = [f"{figures.dollars(prices.dollars(one.amount))} a {one.period}" for one in self.budgets.limits()]
+        limits = [
+            f"{figures.dollars(prices.dollars(one.amount))} a {one.period}{f' for {one.name}' if one.scope else ''}"
+            for one in self.budgets.limits()
+        ]
         file = self.config.file or "no aikit.toml found; `aikit init` writes one"
         return (
             f"{name}: log in {self.log.home}\n"

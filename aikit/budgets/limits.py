@@ -111,6 +111,10 @@ class Budgets:
         of its own) and as JSON to `webhook` (https). `on_alert` and `webhook` hold for this process and are written
         nowhere. `timezone` None is the settings'. Raises `ConfigError`.
         """
+        if hard not in (True, False):
+            raise ConfigError(f"hard={hard!r}: True (what could pass the budget is not sent) or False (alerts only)")
+        if on_alert is not None and not callable(on_alert):
+            raise ConfigError(f"on_alert={on_alert!r}: a function that takes the alert")
         zone_name = timezone or self._timezone
         zone(zone_name)
         if webhook is not None:
@@ -319,19 +323,21 @@ def _order(budget: Budget) -> tuple[str, str]:
     return budget.name, budget.period
 
 
-def _amount(period: str, amount: Decimal | float | None) -> int:
-    if amount is None or isinstance(amount, bool) or not Decimal(str(amount)).is_finite() or amount < 0:
+def _amount(period: str, amount: Any) -> int:
+    number = isinstance(amount, int | float | Decimal) and not isinstance(amount, bool)
+    if not number or not Decimal(str(amount)).is_finite() or amount < 0:
         raise ConfigError(f"the {period}'s budget is {amount!r}; write US dollars, 0 or more")
     if amount > 1_000_000_000:
         raise ConfigError(f"the {period}'s budget is ${amount:,}; that is no limit")
     return nano(amount)
 
 
-def _shares(alert_at: Sequence[float]) -> tuple[float, ...]:
-    for share in alert_at:
-        if not 0 < share <= 10:
+def _shares(alert_at: Any) -> tuple[float, ...]:
+    shares: tuple[Any, ...] = (alert_at,) if isinstance(alert_at, int | float) else tuple(alert_at)
+    for share in shares:
+        if not isinstance(share, int | float) or isinstance(share, bool) or not 0 < share <= 10:
             raise ConfigError(f"alert_at has {share!r}; write shares of the budget, such as 0.8 for 80 %")
-    return tuple(sorted({float(share) for share in alert_at}))
+    return tuple(sorted({float(share) for share in shares}))
 
 
 def _float(amount: int | None) -> float | None:

@@ -265,6 +265,8 @@ def _opened(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return plain nested mappings, with dotted names of the root opened up."""
     layers: list[Layer] = []
     for name, value in values.items():
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance] — a person's mapping
+            raise ConfigError(f"{name!r} is no setting's name; write {{'defaults.model': 'openai:gpt-5-mini'}}")
         nested: Any = plain(value)
         for one in reversed(_split(name)):
             nested = {one: nested}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 from aikit.errors import ConfigError
 
@@ -11,6 +12,9 @@ __all__ = ["DIMENSIONS", "Limits"]
 
 DIMENSIONS = ("requests", "tokens", "input_tokens", "output_tokens")
 """What is counted in a window, in the order in which a lease holds its amounts."""
+
+
+_KINDS: tuple[Any, Any] = (int, int | float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,9 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, _KINDS[field.name == "window"])):
+                kind = "seconds" if field.name == "window" else "a whole number"
+                raise ConfigError(f"{field.name} is {value!r}: a limit is {kind}, and None where there is none")
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigError(f"{field.name} is {value}: a limit is above 0, and None where there is none")
 

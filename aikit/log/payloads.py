@@ -61,7 +61,8 @@ class RowEncoder:
         redact: Callable[[str], str] | None = None,
         scrub: Callable[[bytes], bytes] | None = None,
     ) -> None:
-        self._store_text: StoreText = store_text
+        self.store_text: StoreText = store_text
+        """May be changed at any time: what is written from then on follows it."""
         self._scrub = scrub
         self._redact = None if redact is None else _unfailing(redact)
         self._stored: OrderedDict[str, None] = OrderedDict()
@@ -98,14 +99,14 @@ class RowEncoder:
 
     def _keep(self, text: str, out: list[Encoded]) -> str:
         """Return the text's hash, its payload added to `out` unless this process stored it lately."""
-        if self._store_text == "none":
+        if self.store_text == "none":
             return ""
         if self._redact is not None:
             text = _redacted_json(text, self._redact)
         if self._scrub is not None:
             text = self._scrub(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
         name = text_hash(text)
-        if self._store_text == "full" and name not in self._stored:
+        if self.store_text == "full" and name not in self._stored:
             out.append(("payload", self._encode(PayloadRow(hash=name, content=text))))
             self._stored[name] = None
             if len(self._stored) > _REMEMBERED:

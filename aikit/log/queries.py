@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from aikit.errors import UnknownSetting
 from aikit.log.schema import ATTEMPTS, CALLS, TRIALS, Table
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from aikit.log.archive import ArchiveFile
 
-__all__ = ["Filter", "Since", "attempts", "calls", "contents", "instant", "trials", "typed"]
+__all__ = ["Filter", "Since", "attempts", "calls", "checked_limit", "contents", "instant", "trials", "typed"]
 
 Since = str | datetime | date | timedelta | None
 """`"7d"`, `"12h"`, `"30m"`, `"2w"`, an ISO date or time, a datetime, a date, a span; without a zone it is UTC."""
@@ -28,7 +29,7 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 def instant(since: Since, now: float) -> datetime | None:
-    """Return the moment that `since` means, as a naive UTC datetime; None for all time. Raises ValueError."""
+    """Return the moment that `since` means, as a naive UTC datetime; None for all time. Raises UnknownSetting."""
     if since is None:
         return None
     if isinstance(since, timedelta):
@@ -37,12 +38,14 @@ def instant(since: Since, now: float) -> datetime | None:
         return since.astimezone(UTC).replace(tzinfo=None) if since.tzinfo else since
     if isinstance(since, date):
         return datetime(since.year, since.month, since.day)  # DuckDB's TIMESTAMP has no zone: UTC
-    if span := _SPAN.fullmatch(since):
+    text = since if isinstance(since, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance] — a person's argument
+    if span := _SPAN.fullmatch(text):
         return _utc(now) - timedelta(seconds=float(span[1]) * _SECONDS[span[2]])
     try:
-        return instant(datetime.fromisoformat(since), now)
+        return instant(datetime.fromisoformat(text), now)
     except ValueError:
-        raise ValueError(f"since={since!r} is no time; write '7d', '12h', '30m', '2026-11-01' or a datetime") from None
+        said = f"since={since!r} is no time; write '7d', '12h', '30m', '2026-11-01' or a datetime"
+        raise UnknownSetting(said) from None
 
 
 def _utc(seconds: float) -> datetime:
@@ -82,6 +85,13 @@ class Filter:
     def where(self) -> str:
         """The WHERE clause, empty where everything is meant."""
         return f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
+
+
+def checked_limit(limit: Any) -> int | None:
+    """Return the number of rows that a person asks for. Raises UnknownSetting."""
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+        raise UnknownSetting(f"limit={limit!r}: a whole number of rows, or None for all of them")
+    return limit
 
 
 def calls(
@@ -157,7 +167,7 @@ def trials(
 
 
 def _limit(limit: int | None) -> str:
-    return "" if limit is None else f" LIMIT {int(limit)}"
+    return "" if limit is None else f" LIMIT {limit}"
 
 
 def _frame(

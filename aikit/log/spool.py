@@ -181,7 +181,7 @@ class Spool:
     def _start(self) -> Writer:
         with self._opening:
             if self._closed:
-                raise LogError(f"the log in {self.home} is closed")
+                raise LogError(f"the log in {self.home} is closed; open another kit: aikit.open()")
             if self._writer is None:
                 self._writer = Writer(
                     self.home, durability=self.durability, encode=self._encode, on_commit=self._committed
@@ -196,7 +196,7 @@ class Spool:
 
     def _reader(self) -> tuple[int, sqlite3.Connection]:
         if self._closed:
-            raise LogError(f"the log in {self.home} is closed")
+            raise LogError(f"the log in {self.home} is closed; open another kit: aikit.open()")
         try:
             inode = self.path.stat().st_ino
             while self._readers:

@@ -21,7 +21,7 @@ from aikit.log.forks import at_exit, in_child
 from aikit.log.housekeeping import Housekeeping, compact, settle_dead
 from aikit.log.ingest import Ingest
 from aikit.log.payloads import RowEncoder, StoreText
-from aikit.log.queries import Filter, Since, instant
+from aikit.log.queries import Filter, Since, checked_limit, instant
 from aikit.log.reading import Reading
 from aikit.log.schema import AttemptRow, CallRow, EventRow, TrialRow
 from aikit.log.spool import Spool
@@ -45,6 +45,7 @@ class Log:
         """Where finished rows go, and where `budgets`, `prompts` and `experiments` keep their small tables."""
         self.home = spool.home
         self._clock = clock
+        self._encoder: RowEncoder | None = None
         self._database = Database(spool.home)
         self._tail = Tail(spool)
         self._ingest = Ingest(spool, self._database, self._tail)
@@ -80,7 +81,14 @@ class Log:
         """
         encoder = RowEncoder(store_text=store_text, redact=redact, scrub=scrub)
         spool = Spool.open(home, durability=durability, clock=clock, encode=encoder)
-        return cls(spool, clock=clock, ingest_seconds=ingest_seconds)
+        log = cls(spool, clock=clock, ingest_seconds=ingest_seconds)
+        log._encoder = encoder
+        return log
+
+    def store_texts(self, store_text: StoreText) -> None:
+        """Keep prompts and answers in full, as a hash only, or not at all, from the next row written on."""
+        if self._encoder is not None:
+            self._encoder.store_text = store_text
 
     def record(self, call: CallRow) -> None:
         """Hand over a finished call, its `prompt` and `text` with it."""
@@ -117,8 +125,9 @@ class Log:
         `frame.attrs["complete"]` is False.
         """
         wanted = Filter(since=instant(since, self._clock()), model=model, tags=tags, experiment=experiment)
+        rows = checked_limit(limit)
         return self._frame(
-            lambda connection: queries.calls(connection, wanted, limit=limit, archive=self._archive(texts)), wait
+            lambda connection: queries.calls(connection, wanted, limit=rows, archive=self._archive(texts)), wait
         )
 
     def attempts(
@@ -134,8 +143,9 @@ class Log:
     ) -> pd.DataFrame:
         """Return the attempts of the calls that `calls()` would return with the same filters."""
         wanted = Filter(since=instant(since, self._clock()), model=model, tags=tags, experiment=experiment)
+        rows = checked_limit(limit)
         return self._frame(
-            lambda connection: queries.attempts(connection, wanted, limit=limit, archive=self._archive(texts)), wait
+            lambda connection: queries.attempts(connection, wanted, limit=rows, archive=self._archive(texts)), wait
         )
 
     def trials(

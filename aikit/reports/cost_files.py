@@ -64,13 +64,18 @@ def write_html(report: CostReport, path: Path) -> None:
 
         page.chart(spend(report.days, by="model"), caption=f"US dollars by day ({report.timezone}) and model")
     page.heading(f"By {', '.join(report.groups)}")
-    page.table(report.frame)
+    page.table(_titled(report.frame), total=True)
     for name, frame in report.sheets.items():
         page.heading(f"By {name}")
-        page.table(frame)
+        page.table(_titled(frame), total=True)
     page.heading("About these figures")
     page.facts(report.facts())
     page.save(path)
+
+
+def _titled(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame under headings that may break between their words."""
+    return frame.rename(columns=lambda name: "US dollars" if name == "cost" else str(name).replace("_", " "))
 
 
 def write_xlsx(report: CostReport, path: Path) -> None:

@@ -9,6 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aikit.errors import UnknownSetting
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -76,14 +78,14 @@ class CostReport:
     def export(self, path: str | Path) -> Path:
         """Write the report and return its path: csv, parquet, xlsx, html, md or json, by the path's ending.
 
-        Each carries currency, prices, time zone and provenance. Raises `ValueError` for another ending.
+        Each carries currency, prices, time zone and provenance. Raises `UnknownSetting` for another ending.
         """
         import importlib
 
         target = Path(path)
         name = _NAMES.get(target.suffix.lower().lstrip("."))
         if name is None:
-            raise ValueError(f"can't write {target.name!r}; known endings: {', '.join(sorted(_NAMES))}")
+            raise UnknownSetting(f"can't write {target.name!r}; known endings: {', '.join(sorted(_NAMES))}")
         target.parent.mkdir(parents=True, exist_ok=True)
         importlib.import_module("aikit.reports.cost_files").WRITERS[name](self, target)
         return target

@@ -31,7 +31,9 @@ p { margin: .5rem 0; } .soft, figcaption, footer { color: var(--soft); font-size
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; overflow-wrap: normal; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .8rem .35rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; color: var(--soft); } td.number, th.number { text-align: right; padding: .35rem .8rem; }
+th { font-weight: 600; color: var(--soft); } td.number, th.number { text-align: right; padding: .35rem .5rem; }
+th { vertical-align: bottom; } td:first-child { min-width: 10rem; overflow-wrap: anywhere; }
+tr.total td { font-weight: 600; border-bottom: 0; border-top: 2px solid var(--line); }
 td { white-space: pre-wrap; } figure { margin: 1rem 0; }
 figure svg { max-width: 100%; height: auto; overflow: visible; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .9rem; }
@@ -71,9 +73,10 @@ class Page:
         """Add something the reader must not overlook."""
         self._parts.append(f'<p class="warning">Note: {_bold(text)}</p>')
 
-    def table(self, frame: pd.DataFrame, *, caption: str = "") -> None:
-        """Add a table; numbers stand right, texts left, and cells are shown as they are."""
-        self._parts.append(_table([str(name) for name in frame.columns], frame.to_numpy().tolist(), caption))
+    def table(self, frame: pd.DataFrame, *, caption: str = "", total: bool = False) -> None:
+        """Add a table; numbers stand right, texts left, and cells are shown as they are; `total` marks the last row."""
+        names = [str(name) for name in frame.columns]
+        self._parts.append(_table(names, frame.to_numpy().tolist(), caption, total=total))
 
     def chart(self, chart: Any, *, caption: str) -> None:
         """Add an Altair chart as a drawing; the caption says what it shows, also to who can't see it."""
@@ -123,15 +126,15 @@ def _bold(text: str) -> str:
     return "".join(f"<strong>{part}</strong>" if place % 2 else part for place, part in enumerate(parts))
 
 
-def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> str:
+def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], caption: str, *, total: bool = False) -> str:
     numeric = [all(_is_number(row[place]) for row in rows) and bool(rows) for place in range(len(names))]
     classes = [' class="number"' if one else "" for one in numeric]
     head = "".join(f'<th scope="col"{one}>{escape(name)}</th>' for name, one in zip(names, classes, strict=True))
     body = "".join(
-        "<tr>"
+        ('<tr class="total">' if total and place == len(rows) - 1 else "<tr>")
         + "".join(f"<td{one}>{escape(_cell(cell))}</td>" for cell, one in zip(row, classes, strict=True))
         + "</tr>"
-        for row in rows
+        for place, row in enumerate(rows)
     )
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     return f'<div class="wide"><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -144,4 +147,6 @@ def _is_number(cell: Any) -> bool:
 def _cell(cell: Any) -> str:
     if cell is None or cell != cell:
         return "–"
-    return f"{cell:,.4g}" if isinstance(cell, float) else str(cell)
+    if isinstance(cell, float):
+        return f"{cell:,.4g}"
+    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)

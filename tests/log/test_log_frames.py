@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from aikit.errors import LogError
+from aikit.errors import LogError, UnknownSetting
 from aikit.log.schema import ATTEMPTS, CALLS, EventRow
 from aikit.messages import Image, Message, Text
 from tests.log.rows import attempt, call, record, trial
@@ -103,7 +103,7 @@ def test_a_limit_keeps_the_latest_in_the_order_of_time(log):
 
 @pytest.mark.parametrize("nonsense", ["yesterday-ish", "7 fortnights", ""])
 def test_a_time_that_is_none_says_what_to_write(log, nonsense):
-    with pytest.raises(ValueError, match="write '7d'"):
+    with pytest.raises(UnknownSetting, match="write '7d'"):
         log.calls(since=nonsense)
 
 

@@ -257,7 +257,7 @@ def test_json_has_the_rows_and_the_total_apart(grouped, tmp_path):
 
 
 def test_another_ending_is_refused(grouped, tmp_path):
-    with pytest.raises(ValueError, match="known endings: csv"):
+    with pytest.raises(UnknownSetting, match="known endings: csv"):
         grouped.export(Path(tmp_path) / "costs.docx")
     assert "$11.00" in repr(grouped)
     assert "<script" not in grouped._repr_html_()
