@@ -66,6 +66,8 @@ def compare(
     if not isinstance(metric, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # as read from a form or a file
         raise DataError(f"metric is {metric!r}: give the name of a column")
     _check(alpha, margin, goal)
+    if seed < 0 or seed % 1 != 0:
+        raise DataError(f"seed={seed}: give a whole number, 0 or more")
     if kind == "preference":
         frame, control = _as_points(frame, metric, variant, control)
     design = read_design(

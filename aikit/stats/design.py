@@ -193,6 +193,11 @@ def _variants(column: pd.Series[Any], control: str | None) -> tuple[tuple[str, .
     if (codes < 0).any():
         raise DataError("a row has no variant: name the variant of each row")
     names = [str(one) for one in cast("Any", uniques)]
+    alike = next((one for one in names if names.count(one) > 1), None)
+    if alike is not None:
+        raise DataError(f"two variants of different types both read {alike!r}: give them one type, or other names")
+    if "" in names:
+        raise DataError("a variant has an empty name: name it, a sentence has to call it something")
     ordered = sorted(names) if categories is None else [str(one) for one in categories if str(one) in names]
     notes: tuple[str, ...] = ()
     if control is None and ordered:

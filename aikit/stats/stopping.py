@@ -10,6 +10,8 @@ from aikit.errors import DataError, did_you_mean
 from aikit.stats.contrasts import Contrast, no_limits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aikit.stats.contrasts import Limits
 
 __all__ = ["Evidence", "Plan", "weigh"]
@@ -35,6 +37,9 @@ class Plan:
         if self.stopping not in _MODES:
             near = did_you_mean(self.stopping, _MODES)
             raise DataError(f"no stopping mode {self.stopping!r}; there are {', '.join(_MODES)}{near}")
+        for name, given in (("planned", self.planned), ("looks", self.looks)):
+            if given is not None and given % 1 != 0:
+                raise DataError(f"{name}={given}: give a whole number")
         if self.planned is not None and self.planned < 1:
             raise DataError(f"planned={self.planned}: plan at least one sample")
         if self.stopping == "group" and self.planned is None:
@@ -102,8 +107,23 @@ def _look(contrast: Contrast, plan: Plan, progress: int, look: int, alpha: float
         z = NormalDist().inv_cdf(1 - max(contrast.p, 1e-300) / 2) if contrast.p > 1e-15 else 8.0
         stop = group_power(GroupBounds(shares, (*bounds.z[:-1], z), bounds.spent, alpha, bounds.family), drift=0).stop
         p = min(1.0, sum(stop))
+        if not last and contrast.p > nominal(alpha):
+            p = _repeated(nominal, contrast.p, alpha)
     note = f"group-sequential interval, look {look} of {plan.looks}"
     return Evidence(limits, p, None, True, note, early=not last)
+
+
+def _repeated(nominal: Callable[[float], float], p: float, alpha: float) -> float:
+    """Return the repeated p of a look that did not stop: the least alpha at whose bounds it would have stopped.
+
+    The stage-wise p holds once a run has stopped; before, it would invite to stop where the bound says to go on.
+    Jennison & Turnbull (2000), ch. 9.
+    """
+    from scipy import optimize
+
+    if nominal(0.999) <= p:
+        return 1.0
+    return float(optimize.brentq(lambda level: nominal(level) - p, alpha, 0.999, xtol=1e-4))
 
 
 def _anytime(contrast: Contrast, plan: Plan, progress: int, alpha: float, *, final: bool) -> Evidence:

@@ -135,7 +135,7 @@ def _equivalent(case: _Case) -> Verdict | None:
     if not comparison.final or comparison.details.get("equivalent") is not True:
         return None
     cost, taken = case.cost, comparison.control
-    known = cost is not None and cost.estimate is not None and cost.estimate != 0
+    known = cost is not None and cost.details.get("claim") in ("better", "worse")
     if cost is not None and cost.estimate is not None and cost.estimate < 0 and case.held:
         taken = comparison.variant
     why = ", the cheaper" if known and case.held else ""

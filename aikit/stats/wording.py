@@ -129,7 +129,9 @@ def _levels(comparison: Comparison) -> str:
     here = f"{answers}{_inputs(comparison.samples if n_variant is None else n_variant)}"
     there = f" of {answers}{n_control:,}" if n_control is not None else ""
     if comparison.kind == "binary":
-        verb = "passed" if comparison.direction == "higher" else f"had {metric_name(comparison.metric)} on"
+        name = metric_name(comparison.metric)
+        article = {"error": "an ", "failure": "a ", "refusal": "a ", "timeout": "a "}.get(name, "")
+        verb = "passed" if comparison.direction == "higher" else f"had {article}{name} on"
         return f"{comparison.variant} {verb} {mine} of {here}, {comparison.control} {other}{there}"
     if comparison.kind == "preference":
         return (

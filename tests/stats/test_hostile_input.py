@@ -136,3 +136,46 @@ def test_calls_that_all_failed_without_a_time_have_none():
 def test_few_independent_samples_are_warned_of():
     found = compare(trials(3), metric="score", control="zero")
     assert any("only 3 " in one for one in found.warnings)
+
+
+def test_names_that_read_alike_and_empty_ones_are_refused():
+    frame = trials(20)
+    alike = frame.assign(variant=pd.Series(np.where(frame["variant"] == "zero", 1, 2)).map({1: 1, 2: "1"}).tolist())
+    with pytest.raises(DataError, match="both read '1'"):
+        compare(alike, metric="label")
+    with pytest.raises(DataError, match="empty name"):
+        compare(frame.assign(variant=frame["variant"].replace("zero", "")), metric="label")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stopping": "group", "planned": 20, "looks": 2.5},
+        {"planned": math.nan},
+        {"planned": 10.5},
+        {"seed": -1},
+        {"seed": 0.5},
+    ],
+)
+def test_plans_and_seeds_are_whole_numbers(options: dict[str, object]):
+    with pytest.raises(DataError, match="whole"):
+        compare(trials(20), metric="score", control="zero", **options)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_p_of_a_look_and_its_interval_agree_on_equality(seed: int):
+    for n in (80, 160, 240, 400):
+        found = compare(
+            trials(n, lift=0.25, seed=seed), metric="score", control="zero", stopping="group", planned=400, looks=5
+        )
+        assert (found.p <= 0.05) == (found.low > 0 or found.high < 0)
+
+
+def test_only_a_cost_that_was_shown_to_be_lower_is_called_the_cheaper():
+    frame = trials(300, lift=0)
+    frame["cost"] = np.exp(np.random.default_rng(1).normal(-6, 1, len(frame)))
+    tied = compare(frame, metric="score", control="zero", margin=margin(absolute=0.5)).verdict
+    assert tied.decision == "equivalent" and "cheaper" not in tied.sentence
+    frame.loc[frame["variant"] == "few", "cost"] *= 0.3
+    told = compare(frame, metric="score", control="zero", margin=margin(absolute=0.5)).verdict
+    assert told.variant == "few" and "take few, the cheaper" in told.sentence
