@@ -17,7 +17,9 @@ _ANSWERED = "status = 'ok' AND request_key <> '' AND usage_source <> 'replayed'"
 class Queried(Protocol):
     """The part of the log that runs aikit's own SQL."""
 
-    def query(self, sql: str, parameters: Sequence[Any] | None = None) -> pd.DataFrame: ...
+    def query(self, sql: str, parameters: Sequence[Any] | None = None) -> pd.DataFrame:
+        """Run a query over the log's views and return a frame."""
+        ...
 
 
 def answered(log: Queried) -> int:
