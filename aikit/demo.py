@@ -22,9 +22,7 @@ SAMPLES = 64
 """The last 64 of the reviews: the prompts were chosen by trying them on the others."""
 MOST_SAMPLES = 128
 
-ZERO_SHOT = (
-    Message("user", "What is the sentiment of this review, positive or negative?\n\nReview: {{ text }}"),
-)
+ZERO_SHOT = (Message("user", "What is the sentiment of this review, positive or negative?\n\nReview: {{ text }}"),)
 FEW_SHOT = (
     Message("user", "Review: The shop was closed and nobody had told us.\nSentiment:"),
     Message("assistant", "negative"),

@@ -33,7 +33,7 @@ _BROKEN = re.compile(
 _UNWRITABLE = re.compile(r"Permission denied|Read-only file system|No space left|Could not write|Cannot open file")
 
 
-class BrokenLog(LogError):  # noqa: N818  # named as the rest of the tree
+class BrokenLog(LogError):  # named as the rest of the tree
     """The DuckDB file is damaged: it can be made anew from the archive and the spool."""
 
 

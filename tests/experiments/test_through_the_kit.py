@@ -58,7 +58,9 @@ def test_a_live_split_is_compared_unpaired_on_outcomes(kit):
     units = [f"user-{number}" for number in range(400)]
     dealt = {unit: kit.prompts.split("greet", {1: 0.5, 2: 0.5}, unit=unit).number for unit in units}
     assert dealt == {unit: kit.prompts.split("greet", {1: 0.5, 2: 0.5}, unit=unit).number for unit in units}
-    outcomes = pd.DataFrame({"unit": units, "bought": [dealt[unit] == 2 or zlib.crc32(unit.encode()) % 5 == 0 for unit in units]})
+    outcomes = pd.DataFrame(
+        {"unit": units, "bought": [dealt[unit] == 2 or zlib.crc32(unit.encode()) % 5 == 0 for unit in units]}
+    )
     comparison = kit.prompts.compare_split("greet", outcomes, metric="bought")
     assert comparison.estimate > 0.5
     assert comparison.verdict.decision == "ship"

@@ -8,7 +8,7 @@ import aikit
 from aikit import errors
 from aikit.providers.scripted import Scripted
 
-HOSTILE = '<script>alert(1)</script><img src=x onerror=alert(1)>"\'`|*_ \u202e\u0000 {{ 7*7 }}'
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'`|*_ \u202e\u0000 {{ 7*7 }}"
 
 
 @pytest.fixture
