@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aikit import prices, tokens
 from aikit.budgets import CostTracker, Reservation, Scopes, Seen
-from aikit.messages import GenerationOptions, Message
+from aikit.messages import GenerationOptions, Message, TokenCount
 from aikit.providers.base import Adapter
 from aikit.routing.call import Call
 from aikit.streams import Attempt
@@ -27,13 +27,18 @@ class Admission:
         self._max_tokens = max_tokens
 
     async def check(
-        self, request: Request, adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions
+        self,
+        request: Request,
+        call: Call,
+        adapter: Adapter,
+        messages: tuple[Message, ...],
+        options: GenerationOptions,
     ) -> None:
         """Refuse at once what settled spend alone forbids, before a key, a limit or a connection is asked for."""
         scopes = _scopes(request, adapter)
         if await self._tracker.is_hard(scopes):
             options = self._capped(adapter, options)
-            await self._tracker.check(await self._upper(adapter, messages, options, exact=True), scopes)
+            await self._tracker.check(await self._upper(call, adapter, messages, options, exact=True), scopes)
 
     def _capped(self, adapter: Adapter, options: GenerationOptions) -> GenerationOptions:
         """Return options that name a maximum: under a hard budget one is always sent, unless it can't cost anything."""
@@ -58,7 +63,7 @@ class Admission:
         hard = await self._tracker.is_hard(scopes)
         if hard:
             options = self._capped(adapter, options)
-        upper = await self._upper(adapter, messages, options, exact=hard)
+        upper = await self._upper(call, adapter, messages, options, exact=hard)
         deadline = call.deadline
         once = bool(call.key)
         while True:
@@ -75,7 +80,7 @@ class Admission:
             return held
 
     async def _upper(
-        self, adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions, *, exact: bool
+        self, call: Call, adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions, *, exact: bool
     ) -> int | None:
         """Return the most the attempt can cost in nano-dollars; None without a price."""
         price = adapter.price
@@ -84,12 +89,21 @@ class Admission:
         if price.free:
             return 0
         self._tracker.remember(price)
-        longest = prices.longest_answer(options.max_tokens, adapter.get_capabilities().max_output_tokens)
+        longest = prices.longest_answer(options.max_tokens, adapter.capabilities.max_output_tokens)
         if exact:
+            return price.upper(tokens.upper(self._counted(call, adapter, messages, options)), longest)
+        return price.upper(tokens.quick(messages, options), longest)
+
+    def _counted(
+        self, call: Call, adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions
+    ) -> TokenCount:
+        """Return the prompt's count; the check and the reservation of an attempt share one."""
+        target = f"{adapter.name}:{adapter.model}"
+        if call.counted is None or call.counted[0] is not messages or call.counted[1] != target:
             known = self._tracker.calibration
             count = tokens.count(messages, options, provider=adapter.name, model=adapter.model, calibration=known)
-            return price.upper(tokens.upper(count), longest)
-        return price.upper(tokens.quick(messages, options), longest)
+            call.counted = (messages, target, count)
+        return call.counted[2]
 
 
 def _scopes(request: Request, adapter: Adapter) -> Scopes:

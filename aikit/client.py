@@ -162,7 +162,7 @@ class Client:
             return await self.admission.admit(request, call, attempt, adapter, messages, options)
 
         async def check(adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions) -> None:
-            await self.admission.check(request, adapter, messages, options)
+            await self.admission.check(request, call, adapter, messages, options)
 
         return Guard(
             adapter,
@@ -197,6 +197,7 @@ class Client:
             provider=last.provider,
             call_id=call.call_id,
             attempts=len(call.attempts),
+            time_to_first_token=last.time_to_first_token,
             duration=self.clock() - call.started,
             stitched=call.stitched,
         )

@@ -13,6 +13,9 @@ from aikit.messages import GenerationOptions, Image, Message, Part, Text, ToolCa
 
 __all__ = ["request_key"]
 
+_UNSAID = GenerationOptions()
+_NAMES = tuple(field.name for field in fields(GenerationOptions))
+
 
 def request_key(messages: Sequence[Message], options: GenerationOptions, *, model: str = "") -> str:
     """Return 32 hexadecimal digits that name what was asked; an empty `model` names it for any model.
@@ -29,7 +32,9 @@ def request_key(messages: Sequence[Message], options: GenerationOptions, *, mode
 
 
 def _options(options: GenerationOptions) -> dict[str, Any]:
-    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    if options == _UNSAID:
+        return {}
+    values = {name: getattr(options, name) for name in _NAMES}
     return {name: value for name, value in values.items() if value is not None and value != {}}
 
 

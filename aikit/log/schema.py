@@ -257,6 +257,7 @@ TABLES: dict[str, Table] = {
 
 def new_id(clock: Callable[[], float] = time.time) -> str:
     """Return a UUIDv7: ids made later sort later, to the millisecond."""
-    number = int(clock() * 1000) << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    drawn = secrets.randbits(74)
+    number = int(clock() * 1000) << 80 | 0x7 << 76 | drawn >> 62 << 64 | 0b10 << 62 | drawn & (1 << 62) - 1
     digits = f"{number:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

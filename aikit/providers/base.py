@@ -70,18 +70,26 @@ class Adapter:
     has_limits: ClassVar[bool] = False
     """Whether it speaks to a server that tells its rate limits, from which a limiter learns."""
 
-    def __init__(
-        self, config: ProviderConfig, *, name: str, model: str = "", key: Secret | str | None = None
-    ) -> None:
+    def __init__(self, config: ProviderConfig, *, name: str, model: str = "", key: Secret | str | None = None) -> None:
         self.config = config
         self.name = name
         self.model = model
         self._secret = Secret(key) if isinstance(key, str) else key
+        self._known: tuple[str, ProviderCapabilities | None] = ("", None)
         self.price: Price | None = None
         """The model's price; None when not known. Set by whoever has the price book."""
         self.on_response: OnResponse | None = None
         self.time_left: float | None = None
         """Seconds that the caller gives the attempt, where that is less than `config.timeouts.total`; else None."""
+
+    @property
+    def capabilities(self) -> ProviderCapabilities:
+        """What the adapter's own model can do; worked out once, for every call asks."""
+        model, known = self._known
+        if known is None or model != self.model:
+            known = self.get_capabilities()
+            self._known = (self.model, known)
+        return known
 
     @property
     def key(self) -> str | None:

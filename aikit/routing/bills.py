@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from aikit import prices, tokens
 from aikit.errors import AikitError, ConnectionFailed, DeadlineExceeded, ProviderError
 from aikit.events import Finished
-from aikit.messages import Completion, GenerationOptions, Message, Usage, UsageSource
+from aikit.messages import GenerationOptions, Message, Usage, UsageSource
 from aikit.providers.base import Adapter
-from aikit.streams import Attempt, Transcript
+from aikit.streams import Transcript
 
-__all__ = ["Bill", "bill_for_error", "bill_for_finish", "bill_for_stop", "completed"]
+__all__ = ["Bill", "bill_for_error", "bill_for_finish", "bill_for_stop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +61,16 @@ def bill_for_stop(
     adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions, transcript: Transcript
 ) -> Bill:
     """Return the bill of an attempt that was cut: its prompt and the text received, estimated where not reported."""
-    if adapter.get_capabilities().resume:
+    if adapter.capabilities.resume:
         # In the background the provider goes on answering when nobody listens any more, and charges for all of it.
         return _most(adapter, messages, options, unknown=False)
     usage = _estimate(adapter, messages, options, transcript, transcript.usage or Usage())
     return Bill(usage, "estimated", _cost(adapter, usage))
 
 
-def completed(answer: Completion, attempt: Attempt, bill: Bill) -> Completion:
-    """Return the answer with the usage and the cost that were booked for its attempt."""
-    cost = None if bill.cost is None else prices.dollars(bill.cost)
-    return replace(
-        answer,
-        usage=bill.usage,
-        usage_source=bill.source,
-        cost=cost,
-        call_id=attempt.call_id,
-        time_to_first_token=attempt.time_to_first_token,
-    )
-
-
 def _most(adapter: Adapter, messages: tuple[Message, ...], options: GenerationOptions, *, unknown: bool) -> Bill:
     """Return the bill at its upper bound."""
-    longest = prices.longest_answer(options.max_tokens, adapter.get_capabilities().max_output_tokens)
+    longest = prices.longest_answer(options.max_tokens, adapter.capabilities.max_output_tokens)
     sent = tokens.upper(tokens.count(messages, options, provider=adapter.name, model=adapter.model))
     cost = None if adapter.price is None else adapter.price.upper(sent, longest)
     return Bill(Usage(sent, longest), "upper_bound", cost, unknown=unknown)

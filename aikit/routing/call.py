@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from aikit.limits import Priority
-from aikit.messages import GenerationOptions, Message
+from aikit.messages import GenerationOptions, Message, TokenCount
 from aikit.providers.base import Adapter
 from aikit.streams import Attempt
 
@@ -35,6 +35,8 @@ class Call:
     stitched: bool = False
     input_tokens: int | None = None
     """Counted input tokens; None until somebody counted."""
+    counted: tuple[tuple[Message, ...], str, TokenCount] | None = None
+    """The last exact count: of what, for which target."""
 
     def time_left(self, now: float) -> float | None:
         """Return the seconds left, None without a deadline."""

@@ -61,7 +61,6 @@ class Gate:
         self.quota = quota
         self._scrubber = scrubber or Scrubber()
         self._models = models
-        self._known: ProviderCapabilities | None = None
         self.in_flight = 0
         self.last_error = ""
         self._clock = clock
@@ -91,10 +90,8 @@ class Gate:
         return found
 
     def capabilities(self, adapter: Adapter) -> ProviderCapabilities:
-        """Return what the target's model can do; asked of its adapter once."""
-        if self._known is None:
-            self._known = adapter.get_capabilities()
-        return self._known
+        """Return what the target's model can do."""
+        return adapter.capabilities
 
     def saw_error(self, error: AikitError) -> None:
         """Mask the keys in an error, and remember it for who looks at the target's state."""

@@ -12,7 +12,7 @@ from aikit.limits import CircuitBreaker, Lease, RateLimiter
 from aikit.messages import Completion, GenerationOptions, Message
 from aikit.providers.base import Adapter
 from aikit.retries import counts_against
-from aikit.routing.bills import Bill, bill_for_error, bill_for_finish, bill_for_stop, completed
+from aikit.routing.bills import Bill, bill_for_error, bill_for_finish, bill_for_stop
 from aikit.routing.call import Record, Reservation
 from aikit.routing.gate import Gate
 from aikit.routing.overlap import Overlap
@@ -100,7 +100,7 @@ class Ticket:
         )
 
     def completed(self, answer: Completion) -> Completion:
-        """Settle an attempt whose answer came whole."""
+        """Settle an attempt whose answer came whole; usage, cost and times as booked stand in the attempt."""
         transcript = self.transcript
         transcript.pieces.append(answer.text)
         transcript.reasoning.append(answer.reasoning)
@@ -111,7 +111,7 @@ class Ticket:
         transcript.finished = finish
         bill = bill_for_finish(self.adapter, self.asked.messages, self.options, transcript, finish)
         self._leave(bill, "ok", None)
-        return completed(answer, self.attempt, bill)
+        return answer
 
     def failed(self, error: AikitError) -> Bill:
         """Settle an attempt that failed."""
