@@ -91,13 +91,13 @@ def test_who_waits_for_a_limit_goes_when_it_is_raised(tmp_path, how):
 
 
 def test_two_kits_of_one_home_share_a_shared_limit(tmp_path):
-    limits = {"requests_per_minute": 2, "window": 60, "shared": True}
+    limits = {"requests_per_minute": 2, "window": 8, "shared": True}
     with (
         Server([json_reply(chat_whole())]) as server,
         aikit.open(home=tmp_path / "home", config=config(server, rate_limits=limits)) as one,
         aikit.open(home=tmp_path / "home", config=config(server, rate_limits=limits)) as two,
     ):
-        one.limit("openai", requests_per_minute=2, window=60, shared=True)
+        one.limit("openai", requests_per_minute=2, window=8, shared=True)
         for kit in (one, two):
             kit.ask("hi", model="openai:a")
         with pytest.raises(errors.RateLimitExceeded):
