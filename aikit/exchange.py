@@ -356,12 +356,18 @@ class Exchange:
         response, self._response = self._response, None
         if response is None:
             return
-        if self._reader.ended and self._body is not None:
-            task = asyncio.get_running_loop().create_task(_see_off(response, self._body, self._faults))
-            line.background.add(task)
-            task.add_done_callback(line.background.discard)
-            return
-        await _close(response, self._body, self._faults)
+        body, ended = self._body, self._reader.ended
+        work = (
+            _see_off(response, body, self._faults)
+            if ended and body is not None
+            else _close(response, body, self._faults)
+        )
+        task = asyncio.get_running_loop().create_task(work)
+        line.background.add(task)
+        task.add_done_callback(line.background.discard)
+        if not ended or body is None:
+            # Whoever is cancelled while it closes a stream must not leave the connection open behind it.
+            await asyncio.shield(task)
 
 
 async def _see_off(
